@@ -1,0 +1,95 @@
+//! Causal attention over a padding-free batch.
+
+use candle_core::{D, DType, Device, Result, Tensor, bail};
+
+/// Which rows may see which.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionSpec<'a> {
+    /// Borders of the sequences in the queries, `[B + 1]`.
+    pub cu_seqlens_q: &'a [u32],
+    /// Borders of the sequences in the keys and values, `[B + 1]`. A sequence may have more keys
+    /// than queries: its queries are then its last positions.
+    pub cu_seqlens_k: &'a [u32],
+    /// With a window of `W`, a query sees its own key and the `W - 1` before it.
+    pub sliding_window: Option<usize>,
+}
+
+/// Softmax attention, causal within a sequence and blind across borders, with grouped heads.
+///
+/// `q` is `[Tq, H, head_dim]`, `k` and `v` are `[Tk, H_kv, head_dim]`; query head `h` reads
+/// key/value head `h / (H / H_kv)`. Scores are scaled by `1 / sqrt(head_dim)`; the softmax runs in
+/// f32 (f64 stays f64). Returns `[Tq, H, head_dim]`. Differentiable in `q`, `k` and `v`.
+///
+/// # Errors
+/// When shapes, borders or devices do not fit.
+pub fn causal_attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    spec: &AttentionSpec<'_>,
+) -> Result<Tensor> {
+    let (queries, heads, _) = q.dims3()?;
+    let (keys, kv_heads, _) = k.dims3()?;
+    let borders_fit = spec.cu_seqlens_q.len() == spec.cu_seqlens_k.len()
+        && spec.cu_seqlens_q.last().is_some_and(|&end| end as usize == queries)
+        && spec.cu_seqlens_k.last().is_some_and(|&end| end as usize == keys);
+    if !borders_fit || !heads.is_multiple_of(kv_heads) {
+        bail!(
+            "attention: q {:?}, k {:?}, cu_seqlens {:?} and {:?} do not fit together",
+            q.shape(),
+            k.shape(),
+            spec.cu_seqlens_q,
+            spec.cu_seqlens_k
+        )
+    }
+    let mut parts = Vec::with_capacity(spec.cu_seqlens_q.len());
+    for (qs, ks) in spec.cu_seqlens_q.windows(2).zip(spec.cu_seqlens_k.windows(2)) {
+        let (q_start, n) = (qs[0] as usize, (qs[1] - qs[0]) as usize);
+        let (k_start, m) = (ks[0] as usize, (ks[1] - ks[0]) as usize);
+        if n > m {
+            bail!("attention: a sequence has {n} queries but {m} keys")
+        }
+        let (q, k, v) =
+            (q.narrow(0, q_start, n)?, k.narrow(0, k_start, m)?, v.narrow(0, k_start, m)?);
+        parts.push(attend(&q, &k, &v, spec.sliding_window)?);
+    }
+    Tensor::cat(&parts, 0)
+}
+
+/// One sequence: its `n` queries are the last of its `m` positions.
+fn attend(q: &Tensor, k: &Tensor, v: &Tensor, window: Option<usize>) -> Result<Tensor> {
+    let (n, heads, head_dim) = q.dims3()?;
+    let (m, kv_heads, _) = k.dims3()?;
+    let group = heads / kv_heads;
+    // The heads that share a key/value head lie side by side: one product serves the whole group.
+    let q = q.transpose(0, 1)?.reshape((kv_heads, group * n, head_dim))?;
+    let k = k.transpose(0, 1)?.contiguous()?; // [H_kv, m, head_dim]
+    let v = v.transpose(0, 1)?.contiguous()?;
+    let scores = (q.matmul(&k.t()?)? * (head_dim as f64).powf(-0.5))?; // [H_kv, group * n, m]
+    let dtype = scores.dtype();
+    let wide = if dtype == DType::F64 { dtype } else { DType::F32 };
+    let mask = causal_mask(n, m, window, wide, q.device())?;
+    let scores = scores.to_dtype(wide)?.reshape((kv_heads, group, n, m))?.broadcast_add(&mask)?;
+    // The maximum only shifts the exponent: no gradient flows through it.
+    let exp = scores.broadcast_sub(&scores.detach().max_keepdim(D::Minus1)?)?.exp()?;
+    let probs = exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?;
+    let probs = probs.to_dtype(dtype)?.reshape((kv_heads, group * n, m))?;
+    probs.matmul(&v)?.reshape((heads, n, head_dim))?.transpose(0, 1)?.contiguous()
+}
+
+/// `[n, m]` of 0 where the query may look and `-inf` where it may not.
+fn causal_mask(
+    n: usize,
+    m: usize,
+    window: Option<usize>,
+    dtype: DType,
+    device: &Device,
+) -> Result<Tensor> {
+    let window = window.unwrap_or(usize::MAX);
+    let mut mask = vec![f32::NEG_INFINITY; n * m];
+    for (i, row) in mask.chunks_exact_mut(m).enumerate() {
+        let position = m - n + i;
+        row[(position + 1).saturating_sub(window)..=position].fill(0.0);
+    }
+    Tensor::from_vec(mask, (n, m), device)?.to_dtype(dtype)
+}

@@ -1,0 +1,34 @@
+//! The operations a frozen-base decoder needs, each with its backward.
+//!
+//! A batch is padding-free: `[T, ...]` tensors hold the tokens of all sequences one after another,
+//! and `cu_seqlens` marks the borders. Every operation here is a composition of differentiable
+//! candle operations (it runs on every device) or carries an explicit backward; none of them cuts
+//! the gradient silently, and none computes a gradient for a frozen weight.
+//!
+//! This is the one crate of the workspace in which `unsafe` may appear.
+#![deny(unsafe_code)]
+
+mod attention;
+mod cross_entropy;
+mod dropout;
+mod frozen;
+mod linear;
+mod mapped;
+mod norm;
+pub mod random;
+mod rope;
+mod swiglu;
+
+pub use attention::{AttentionSpec, causal_attention};
+pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
+pub use dropout::{DropoutStream, Rows, dropout_mask};
+pub use frozen::FrozenWeight;
+pub use linear::{LoraOperands, frozen_linear, lora_linear};
+pub use mapped::MappedFile;
+pub use norm::rms_norm;
+pub use rope::rope;
+pub use swiglu::swiglu;
+
+// candle's f32 matmul runs on gemm's AVX-512 kernels when the crate is built with its `x86-v4`
+// feature (chosen at run time, harmless elsewhere); naming it here turns the feature on.
+use gemm as _;

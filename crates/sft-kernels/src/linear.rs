@@ -1,0 +1,130 @@
+//! The frozen linear layer and the LoRA linear layer.
+
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Result, Shape, Storage, Tensor,
+    backend::BackendStorage, bail,
+};
+
+use crate::FrozenWeight;
+
+/// `y = x W^T + bias`, differentiable in `x` alone.
+///
+/// candle's own matmul would also compute and keep `dW`, a gradient as large as the model and half
+/// as much arithmetic again (6N instead of 4N operations a token); this operation never does.
+///
+/// `x` is `[..., in]`, `bias` `[out]`, the result `[..., out]`.
+///
+/// # Errors
+/// When shapes, types or devices do not fit.
+pub fn frozen_linear(x: &Tensor, w: &FrozenWeight, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (rows, mut dims) = as_rows(x, w)?;
+    let y = rows.apply_op1(FrozenLinear(w.clone()))?; // [T, out]
+    let y = match bias {
+        Some(bias) => y.broadcast_add(&bias.detach())?,
+        None => y,
+    };
+    dims.push(w.out_features());
+    y.reshape(dims)
+}
+
+/// The trainable side of a LoRA linear layer.
+#[derive(Clone, Copy, Debug)]
+pub struct LoraOperands<'a> {
+    /// Down projection, `[r, in]`.
+    pub a: &'a Tensor,
+    /// Up projection, `[out, r]`.
+    pub b: &'a Tensor,
+    /// Factor of the adapter's contribution (`lora_alpha / r`); the base is not scaled.
+    pub scale: f64,
+    /// Dropout on the input of `a`: `[T, in]` of 0 and `1 / (1 - p)`, or none.
+    pub mask: Option<&'a Tensor>,
+}
+
+/// `y = x W^T + bias + scale * (mask . x) A^T B^T` (Hu et al., 2021), differentiable in `x`, `A`
+/// and `B`, never in `W`.
+///
+/// As in PEFT, the adapter computes in its own type (f32 on a bf16 base) and the sum is rounded to
+/// the base's type once. `x` is `[..., in]`, the result `[..., out]`.
+///
+/// # Errors
+/// When shapes, types or devices do not fit.
+pub fn lora_linear(
+    x: &Tensor,
+    w: &FrozenWeight,
+    bias: Option<&Tensor>,
+    lora: &LoraOperands<'_>,
+) -> Result<Tensor> {
+    let (rows, mut dims) = as_rows(x, w)?;
+    let base = frozen_linear(&rows, w, bias)?; // [T, out]
+    let input = rows.to_dtype(lora.a.dtype())?;
+    let input = match lora.mask {
+        Some(mask) => (input * mask)?,
+        None => input,
+    };
+    let delta = input.matmul(&lora.a.t()?)?.matmul(&lora.b.t()?)?; // [T, r] -> [T, out]
+    let delta = (delta * lora.scale)?;
+    let y = (base.to_dtype(delta.dtype())? + delta)?.to_dtype(base.dtype())?;
+    dims.push(w.out_features());
+    y.reshape(dims)
+}
+
+/// `x` as `[T, in]`, and its leading dimensions.
+fn as_rows(x: &Tensor, w: &FrozenWeight) -> Result<(Tensor, Vec<usize>)> {
+    let mut leading = x.dims().to_vec();
+    match leading.pop() {
+        Some(last) if last == w.in_features() => {}
+        _ => bail!(
+            "linear layer [{}, {}] cannot take an input of shape {:?}",
+            w.out_features(),
+            w.in_features(),
+            x.shape()
+        ),
+    }
+    let rows: usize = leading.iter().product();
+    Ok((x.reshape((rows, w.in_features()))?.contiguous()?, leading))
+}
+
+struct FrozenLinear(FrozenWeight);
+
+impl FrozenLinear {
+    /// `(m, n, k)` of the product for an input of this layout, and the weight's transposed layout.
+    fn plan(&self, x: &Layout, w: &Layout) -> Result<(usize, usize, usize, Layout)> {
+        let (m, k) = x.shape().dims2()?;
+        Ok((m, self.0.out_features(), k, w.transpose(0, 1)?))
+    }
+}
+
+/// The product through one backend's own matmul, which knows of no gradient.
+macro_rules! backend_fwd {
+    ($self:ident, $storage:ident, $layout:ident, $variant:ident) => {{
+        let weight = $self.0.to_tensor()?;
+        let (w, w_layout) = weight.storage_and_layout();
+        let Storage::$variant(w) = &*w else {
+            bail!("the frozen weight is not on its input's device")
+        };
+        let (m, n, k, w_layout) = $self.plan($layout, w_layout)?;
+        Ok(($storage.matmul(w, (1, m, n, k), $layout, &w_layout)?, Shape::from((m, n))))
+    }};
+}
+
+impl CustomOp1 for FrozenLinear {
+    fn name(&self) -> &'static str {
+        "frozen-linear"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        backend_fwd!(self, storage, layout, Cpu)
+    }
+
+    fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        backend_fwd!(self, storage, layout, Cuda)
+    }
+
+    fn metal_fwd(&self, storage: &MetalStorage, layout: &Layout) -> Result<(MetalStorage, Shape)> {
+        backend_fwd!(self, storage, layout, Metal)
+    }
+
+    fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        self.0.backward(&dy.contiguous()?).map(Some)
+    }
+}
