@@ -1,0 +1,206 @@
+//! One decoder block: attention and feed-forward, each behind a normalisation, on a residual stream.
+
+use candle_core::{DType, Device, Result as CandleResult, Tensor, Var};
+use sft_kernels::{AttentionSpec, FrozenWeight, causal_attention, rms_norm, rope, swiglu};
+
+use crate::{
+    Result,
+    config::ModelConfig,
+    gradients::Gradients,
+    projection::{Mode, Projection},
+    weights::WeightFiles,
+};
+
+/// What all blocks of one pass share.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    /// Cosines and sines of each token's position, `[T, head_dim / 2]`.
+    pub(crate) cos: &'a Tensor,
+    pub(crate) sin: &'a Tensor,
+    pub(crate) cu_seqlens: &'a [u32],
+    pub(crate) mode: Mode<'a>,
+}
+
+pub(crate) struct Block {
+    input_norm: Tensor,
+    q: Projection,
+    k: Projection,
+    v: Projection,
+    o: Projection,
+    post_attention_norm: Tensor,
+    gate: Projection,
+    up: Projection,
+    down: Projection,
+    head_dim: usize,
+    eps: f64,
+    sliding_window: Option<usize>,
+    #[cfg(feature = "planted-faults")]
+    pub(crate) fault: Option<crate::Fault>,
+}
+
+/// What a block's backward needs of its forward: the input and, unless it is to be computed again,
+/// the output with the graph that leads to it.
+pub(crate) struct Saved {
+    x: Tensor,
+    y: Option<Tensor>,
+}
+
+impl Block {
+    pub(crate) fn load(
+        weights: &WeightFiles,
+        config: &ModelConfig,
+        index: usize,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let prefix = format!("model.layers.{index}");
+        let hidden = config.hidden_size;
+        let norm =
+            |name: &str| weights.load(&format!("{prefix}.{name}.weight"), &[hidden], dtype, device);
+        let projection = |name: &str, out: usize, input: usize, with_bias: bool| {
+            let module = format!("{prefix}.{name}");
+            let weight = weights.load(&format!("{module}.weight"), &[out, input], dtype, device)?;
+            let bias = if with_bias {
+                Some(weights.load(&format!("{module}.bias"), &[out], dtype, device)?)
+            } else {
+                None
+            };
+            Result::Ok(Projection::Frozen {
+                module,
+                weight: FrozenWeight::from_tensor(&weight)?,
+                bias,
+            })
+        };
+        let queries = config.num_attention_heads * config.head_dim;
+        let keys = config.num_key_value_heads * config.head_dim;
+        let inner = config.intermediate_size;
+        let (attention_bias, mlp_bias) = (config.attention_bias, config.mlp_bias);
+        Ok(Self {
+            input_norm: norm("input_layernorm")?,
+            q: projection("self_attn.q_proj", queries, hidden, attention_bias)?,
+            k: projection("self_attn.k_proj", keys, hidden, attention_bias)?,
+            v: projection("self_attn.v_proj", keys, hidden, attention_bias)?,
+            o: projection("self_attn.o_proj", hidden, queries, attention_bias)?,
+            post_attention_norm: norm("post_attention_layernorm")?,
+            gate: projection("mlp.gate_proj", inner, hidden, mlp_bias)?,
+            up: projection("mlp.up_proj", inner, hidden, mlp_bias)?,
+            down: projection("mlp.down_proj", hidden, inner, mlp_bias)?,
+            head_dim: config.head_dim,
+            eps: config.rms_norm_eps,
+            sliding_window: config.sliding_window,
+            #[cfg(feature = "planted-faults")]
+            fault: None,
+        })
+    }
+
+    pub(crate) fn projections(&self) -> [&Projection; 7] {
+        [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down]
+    }
+
+    pub(crate) fn projections_mut(&mut self) -> [&mut Projection; 7] {
+        [
+            &mut self.q,
+            &mut self.k,
+            &mut self.v,
+            &mut self.o,
+            &mut self.gate,
+            &mut self.up,
+            &mut self.down,
+        ]
+    }
+
+    pub(crate) fn norms(&self) -> [&Tensor; 2] {
+        [&self.input_norm, &self.post_attention_norm]
+    }
+
+    pub(crate) fn is_adapted(&self) -> bool {
+        self.projections().iter().any(|projection| projection.lora().is_some())
+    }
+
+    /// Queries `[T, H, head_dim]`, keys and values `[T, H_kv, head_dim]`, rotated to their positions.
+    pub(crate) fn qkv(&self, x: &Tensor, ctx: &Context<'_>) -> CandleResult<[Tensor; 3]> {
+        let x = rms_norm(x, &self.input_norm, self.eps)?;
+        let heads = |projection: &Projection| {
+            let y = projection.forward(&x, ctx.mode)?;
+            let (tokens, width) = y.dims2()?;
+            y.reshape((tokens, width / self.head_dim, self.head_dim))
+        };
+        let rotate = |x: Tensor| {
+            let y = rope(&x, ctx.cos, ctx.sin)?;
+            #[cfg(feature = "planted-faults")]
+            let y = if self.fault == Some(crate::Fault::DetachRope) { y.detach() } else { y };
+            CandleResult::Ok(y)
+        };
+        Ok([rotate(heads(&self.q)?)?, rotate(heads(&self.k)?)?, heads(&self.v)?])
+    }
+
+    /// The rest of the block: `x` `[T, D]` is its input, `attended` `[T, H, head_dim]`.
+    pub(crate) fn finish(
+        &self,
+        x: &Tensor,
+        attended: &Tensor,
+        ctx: &Context<'_>,
+    ) -> CandleResult<Tensor> {
+        let x = (x + self.o.forward(&attended.flatten_from(1)?, ctx.mode)?)?;
+        let h = rms_norm(&x, &self.post_attention_norm, self.eps)?;
+        let gate = self.gate.forward(&h, ctx.mode)?;
+        let up = self.up.forward(&h, ctx.mode)?;
+        x + self.down.forward(&swiglu(&gate, &up)?, ctx.mode)?
+    }
+
+    pub(crate) fn sliding_window(&self) -> Option<usize> {
+        self.sliding_window
+    }
+
+    /// `x` and the result are `[T, D]`; the graph behind the result is candle's.
+    pub(crate) fn apply(&self, x: &Tensor, ctx: &Context<'_>) -> CandleResult<Tensor> {
+        let [q, k, v] = self.qkv(x, ctx)?;
+        let spec = AttentionSpec {
+            cu_seqlens_q: ctx.cu_seqlens,
+            cu_seqlens_k: ctx.cu_seqlens,
+            sliding_window: self.sliding_window,
+        };
+        self.finish(x, &causal_attention(&q, &k, &v, &spec)?, ctx)
+    }
+
+    /// One link of the chain: from a detached input to a detached output.
+    ///
+    /// `need_dx`: whether [`Block::backward`] will be asked for the input's gradient.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        ctx: &Context<'_>,
+        need_dx: bool,
+        recompute: bool,
+    ) -> CandleResult<(Tensor, Saved)> {
+        let x = if need_dx { Var::from_tensor(x)?.as_tensor().clone() } else { x.clone() };
+        let y = self.apply(&x, ctx)?;
+        let out = y.detach();
+        Ok((out, Saved { x, y: (!recompute).then_some(y) }))
+    }
+
+    /// The gradients of `sum(y . dy)`: those of the adapters are added to `grads`, that of the input
+    /// is returned if the forward pass was told to provide for it.
+    ///
+    /// Autograd runs inside this block alone, which is bit-equal to one graph over all blocks.
+    pub(crate) fn backward(
+        &self,
+        dy: &Tensor,
+        saved: Saved,
+        ctx: &Context<'_>,
+        grads: &mut Gradients,
+    ) -> Result<Option<Tensor>> {
+        let Saved { x, y } = saved;
+        let y = match y {
+            Some(y) => y,
+            None => self.apply(&x, ctx)?,
+        };
+        let store = (y * dy)?.sum_all()?.backward()?;
+        for (name, var) in self.projections().iter().flat_map(|p| p.parameters()) {
+            if let Some(gradient) = store.get(&var) {
+                grads.add(name, gradient)?;
+            }
+        }
+        Ok(store.get(&x).cloned())
+    }
+}

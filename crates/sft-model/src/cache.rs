@@ -1,0 +1,127 @@
+//! Keys and values of what has been read, so that generation computes only new tokens.
+
+use candle_core::{DType, Tensor};
+use candle_nn::kv_cache::Cache;
+use sft_kernels::{AttentionSpec, causal_attention, frozen_linear};
+
+use crate::{Decoder, ModelError, Result, block::Context, projection::Mode};
+
+/// Tokens by which a slot grows.
+const GROWTH: usize = 128;
+
+/// The keys and values of several sequences, each in a slot of its own.
+pub struct KvCache {
+    /// Of each slot, of each layer: keys and values, `[tokens, H_kv, head_dim]`.
+    slots: Vec<Vec<(Cache, Cache)>>,
+}
+
+impl KvCache {
+    fn new(slots: usize, layers: usize) -> Self {
+        let layer = || (Cache::new(0, GROWTH), Cache::new(0, GROWTH));
+        let slot = || (0..layers).map(|_| layer()).collect();
+        Self { slots: (0..slots).map(|_| slot()).collect() }
+    }
+
+    /// Tokens that a slot holds; 0 for a slot that does not exist.
+    pub fn len(&self, slot: usize) -> usize {
+        self.slots
+            .get(slot)
+            .and_then(|layers| layers.first())
+            .map_or(0, |(keys, _)| keys.current_seq_len())
+    }
+
+    /// Whether every slot is empty.
+    pub fn is_empty(&self) -> bool {
+        (0..self.slots.len()).all(|slot| self.len(slot) == 0)
+    }
+
+    /// Forgets a slot's tokens and frees their memory.
+    pub fn clear_slot(&mut self, slot: usize) {
+        for (keys, values) in self.slots.get_mut(slot).into_iter().flatten() {
+            *keys = Cache::new(0, GROWTH);
+            *values = Cache::new(0, GROWTH);
+        }
+    }
+}
+
+/// New tokens of several sequences.
+#[derive(Clone, Copy, Debug)]
+pub struct CachedInput<'a> {
+    /// Token ids, `[T]`.
+    pub ids: &'a [u32],
+    /// Where each sequence's new tokens begin, and the end: `[B + 1]`.
+    pub cu_seqlens: &'a [u32],
+    /// The cache slot of each sequence, `[B]`, all different.
+    pub slots: &'a [usize],
+}
+
+impl Decoder {
+    /// An empty cache for `sequences` sequences.
+    pub fn new_cache(&self, sequences: usize) -> KvCache {
+        KvCache::new(sequences, self.config().num_hidden_layers)
+    }
+
+    /// Reads each sequence's new tokens behind those in its slot, and returns the logits, in f32, of
+    /// each sequence's last row: `[B, vocab]`.
+    ///
+    /// # Errors
+    /// When the borders and slots do not fit together, or the computation fails.
+    pub fn forward_cached(&self, input: &CachedInput<'_>, cache: &mut KvCache) -> Result<Tensor> {
+        let borders = input.cu_seqlens;
+        let well_formed = borders.first() == Some(&0)
+            && borders.last().map(|&end| end as usize) == Some(input.ids.len())
+            && borders.windows(2).all(|pair| pair[0] < pair[1])
+            && borders.len() == input.slots.len() + 1
+            && input.slots.iter().all(|&slot| slot < cache.slots.len());
+        if !well_formed || input.slots.is_empty() {
+            return Err(ModelError::Batch(format!(
+                "{} ids, cu_seqlens {borders:?}, slots {:?}, a cache of {} slots",
+                input.ids.len(),
+                input.slots,
+                cache.slots.len()
+            )));
+        }
+        let spans: Vec<(usize, usize)> = borders
+            .windows(2)
+            .map(|pair| (pair[0] as usize, (pair[1] - pair[0]) as usize))
+            .collect();
+        let positions: Vec<u32> = spans
+            .iter()
+            .zip(input.slots)
+            .flat_map(|(&(_, n), &slot)| {
+                let start = cache.len(slot) as u32;
+                start..start + n as u32
+            })
+            .collect();
+        let (cos, sin) = self.rotary.angles(&positions, self.dtype(), self.device())?;
+        let ctx = Context { cos: &cos, sin: &sin, cu_seqlens: borders, mode: Mode::Eval };
+        let mut x = self.embed(input.ids)?;
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let [q, k, v] = block.qkv(&x, &ctx)?;
+            let mut attended = Vec::with_capacity(spans.len());
+            for (&(start, n), &slot) in spans.iter().zip(input.slots) {
+                let (keys, values) = &mut cache.slots[slot][layer];
+                let (k, v) = (
+                    append(keys, &k.narrow(0, start, n)?)?,
+                    append(values, &v.narrow(0, start, n)?)?,
+                );
+                let spec = AttentionSpec {
+                    cu_seqlens_q: &[0, n as u32],
+                    cu_seqlens_k: &[0, k.dims()[0] as u32],
+                    sliding_window: block.sliding_window(),
+                };
+                attended.push(causal_attention(&q.narrow(0, start, n)?, &k, &v, &spec)?);
+            }
+            x = block.finish(&x, &Tensor::cat(&attended, 0)?, &ctx)?;
+        }
+        let last: Vec<u32> = borders[1..].iter().map(|&end| end - 1).collect();
+        let rows = x.index_select(&Tensor::new(last, self.device())?, 0)?;
+        Ok(frozen_linear(&self.normed(&rows)?, &self.head, None)?.to_dtype(DType::F32)?)
+    }
+}
+
+/// Appends and returns all that the cache now holds.
+fn append(cache: &mut Cache, new: &Tensor) -> Result<Tensor> {
+    cache.append(&new.contiguous()?)?;
+    cache.current_data()?.ok_or(ModelError::State("the key/value cache is empty after an append"))
+}

@@ -1,0 +1,276 @@
+//! The decoder: an embedding, a chain of blocks, a head; and its adapters.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use candle_core::{DType, Device, Tensor, Var};
+use sft_kernels::{FrozenWeight, rms_norm};
+use sft_lora::{LoraConfig, LoraLinear, peft::PeftAdapter};
+
+use crate::{
+    ModelConfig, ModelDir, ModelError, Result, block::Block, projection::Projection, rotary::Rotary,
+};
+
+/// A causal language model with a frozen base, and adapters when they have been added.
+pub struct Decoder {
+    config: ModelConfig,
+    dtype: DType,
+    device: Device,
+    pub(crate) embedding: FrozenWeight,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) final_norm: Tensor,
+    pub(crate) head: FrozenWeight,
+    pub(crate) rotary: Rotary,
+    lora: Option<LoraConfig>,
+}
+
+impl Decoder {
+    /// Loads the base of a model folder, to compute in `dtype` on `device`.
+    ///
+    /// # Errors
+    /// When a weight file is missing, broken, or does not fit the configuration.
+    pub fn load(dir: &ModelDir, dtype: DType, device: &Device) -> Result<Self> {
+        let config = dir.config().clone();
+        let weights = dir.weights()?;
+        let matrix = |name: &str| {
+            let shape = [config.vocab_size, config.hidden_size];
+            let tensor = weights.load(name, &shape, dtype, device)?;
+            Result::Ok(FrozenWeight::from_tensor(&tensor)?)
+        };
+        let embedding = matrix("model.embed_tokens.weight")?;
+        let head =
+            if config.tie_word_embeddings { embedding.clone() } else { matrix("lm_head.weight")? };
+        let final_norm = weights.load("model.norm.weight", &[config.hidden_size], dtype, device)?;
+        let blocks = (0..config.num_hidden_layers)
+            .map(|index| Block::load(&weights, &config, index, dtype, device))
+            .collect::<Result<_>>()?;
+        let rotary = Rotary::new(&config);
+        tracing::debug!(path = %dir.path().display(), ?dtype, ?device, "base loaded");
+        Ok(Self {
+            config,
+            dtype,
+            device: device.clone(),
+            embedding,
+            blocks,
+            final_norm,
+            head,
+            rotary,
+            lora: None,
+        })
+    }
+
+    /// The model's shape.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Where the model computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The type of the base and of the activations; adapters are f32.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Numbers in the base and the adapters; a tied head counts once.
+    pub fn total_parameters(&self) -> usize {
+        let matrix = |weight: &FrozenWeight| weight.out_features() * weight.in_features();
+        let base: usize = self
+            .projections()
+            .map(|projection| {
+                matrix(projection.weight()) + projection.bias().map_or(0, Tensor::elem_count)
+            })
+            .sum();
+        let norms: usize = self.blocks.iter().flat_map(Block::norms).map(Tensor::elem_count).sum();
+        let head = if self.config.tie_word_embeddings { 0 } else { matrix(&self.head) };
+        matrix(&self.embedding)
+            + head
+            + base
+            + norms
+            + self.final_norm.elem_count()
+            + self.trainable_parameters()
+    }
+
+    /// Numbers in the adapters.
+    pub fn trainable_parameters(&self) -> usize {
+        self.lora_parameters().values().map(|var| var.elem_count()).sum()
+    }
+
+    /// Full dotted names of the linear layers that an adapter can sit on, from the first block to
+    /// the last.
+    pub fn linear_modules(&self) -> Vec<String> {
+        self.projections().map(|projection| projection.module().to_owned()).collect()
+    }
+
+    /// Puts fresh adapters on every linear layer that `config` targets: `A` seeded by the layer's
+    /// name, `B` zero.
+    ///
+    /// # Errors
+    /// When the configuration is invalid, targets no layer, or the model has adapters already.
+    pub fn add_lora(&mut self, config: &LoraConfig, seed: u64) -> Result<()> {
+        config.validate()?;
+        self.adapt(config, |weight, bias, module| {
+            Ok(LoraLinear::from_frozen(weight, bias, module, config, seed)?)
+        })
+    }
+
+    /// Puts a loaded adapter on the model.
+    ///
+    /// # Errors
+    /// When its names or shapes do not fit, or the model has adapters already.
+    pub fn load_lora(&mut self, adapter: &PeftAdapter) -> Result<()> {
+        let config = &adapter.lora;
+        let mut unused: BTreeSet<&str> = adapter.tensors.keys().map(String::as_str).collect();
+        let modules: BTreeSet<String> = self.linear_modules().into_iter().collect();
+        for name in &unused {
+            let module = name.rsplit_once(".lora_").map_or(*name, |(module, _)| module);
+            if !modules.contains(module) {
+                return Err(ModelError::Adapter(format!(
+                    "it adapts `{module}`, which the base does not have; give the base that it \
+                     was trained on"
+                )));
+            }
+        }
+        self.adapt(config, |weight, bias, module| {
+            let mut take = |matrix: &str| {
+                let name = format!("{module}.{matrix}.weight");
+                unused.remove(name.as_str());
+                adapter.tensors.get(&name).cloned().ok_or_else(|| {
+                    ModelError::Adapter(format!(
+                        "its config targets `{module}`, but it has no tensor `{name}`"
+                    ))
+                })
+            };
+            let a = take("lora_A")?.to_device(weight.device())?;
+            let b = take("lora_B")?.to_device(weight.device())?;
+            Ok(LoraLinear::with_weights(weight, bias, module, config, a, b)?)
+        })?;
+        if let Some(name) = unused.first() {
+            let problem =
+                format!("tensor `{name}` is not among the modules that its config targets");
+            self.remove_lora()?;
+            return Err(ModelError::Adapter(problem));
+        }
+        Ok(())
+    }
+
+    fn adapt(
+        &mut self,
+        config: &LoraConfig,
+        mut layer: impl FnMut(FrozenWeight, Option<Tensor>, &str) -> Result<LoraLinear>,
+    ) -> Result<()> {
+        if self.lora.is_some() {
+            return Err(ModelError::State("the model has an adapter already; remove it first"));
+        }
+        // All layers are made before the first is put in place: an error leaves the model as it was.
+        let mut layers = Vec::new();
+        for (index, projection) in self.projections().enumerate() {
+            let module = projection.module();
+            if config.targets(module, false)? {
+                let bias = projection.bias().cloned();
+                layers.push((index, layer(projection.weight().clone(), bias, module)?));
+            }
+        }
+        if layers.is_empty() {
+            let modules = self.projections().map(|projection| leaf(projection.module()));
+            let names: BTreeSet<&str> = modules.collect();
+            return Err(ModelError::Adapter(format!(
+                "target_modules matches no linear layer of this model; its layers are: {}",
+                names.into_iter().collect::<Vec<_>>().join(", ")
+            )));
+        }
+        for (index, layer) in layers {
+            *self.blocks[index / 7].projections_mut()[index % 7] = Projection::Lora(layer);
+        }
+        self.lora = Some(config.clone());
+        Ok(())
+    }
+
+    /// Takes the adapters off; the base is as it was loaded, bit for bit.
+    ///
+    /// # Errors
+    /// When a merged layer cannot be restored.
+    pub fn remove_lora(&mut self) -> Result<()> {
+        for projection in self.blocks.iter_mut().flat_map(Block::projections_mut) {
+            if let Some(layer) = projection.lora_mut() {
+                if layer.is_merged() {
+                    layer.unmerge()?;
+                }
+                *projection = Projection::Frozen {
+                    module: projection.module().to_owned(),
+                    weight: projection.weight().clone(),
+                    bias: projection.bias().cloned(),
+                };
+            }
+        }
+        self.lora = None;
+        Ok(())
+    }
+
+    /// Adds every adapter to its base weight, in f32, rounded once.
+    ///
+    /// # Errors
+    /// When there is no adapter, or it is merged already.
+    pub fn merge_lora(&mut self) -> Result<()> {
+        if self.lora.is_none() {
+            return Err(ModelError::State("there is no adapter to merge"));
+        }
+        for projection in self.blocks.iter_mut().flat_map(Block::projections_mut) {
+            if let Some(layer) = projection.lora_mut() {
+                layer.merge()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The configuration of the adapters, if there are any.
+    pub fn lora_config(&self) -> Option<&LoraConfig> {
+        self.lora.as_ref()
+    }
+
+    /// The trainable parameters, by name in name order. Setting a variable changes the model.
+    pub fn lora_parameters(&self) -> BTreeMap<String, Var> {
+        self.projections().flat_map(Projection::parameters).collect()
+    }
+
+    /// Last parts of the names of the adapted layers, sorted: what `adapter_config.json` lists.
+    pub fn adapted_leaf_names(&self) -> Vec<String> {
+        let adapted = self.projections().filter(|projection| projection.lora().is_some());
+        let names: BTreeSet<&str> = adapted.map(|projection| leaf(projection.module())).collect();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Plants a defect in every block, for tests of the checks that must notice it.
+    #[cfg(feature = "planted-faults")]
+    pub fn plant_fault(&mut self, fault: crate::Fault) {
+        for block in &mut self.blocks {
+            block.fault = Some(fault);
+        }
+    }
+
+    pub(crate) fn projections(&self) -> impl Iterator<Item = &Projection> {
+        self.blocks.iter().flat_map(Block::projections)
+    }
+
+    /// Embeddings of token ids, `[T, D]`.
+    pub(crate) fn embed(&self, ids: &[u32]) -> Result<Tensor> {
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= self.config.vocab_size) {
+            return Err(ModelError::Batch(format!(
+                "token id {id} is not below the model's vocab_size of {}; the tokenizer does not \
+                 belong to the model",
+                self.config.vocab_size
+            )));
+        }
+        Ok(self.embedding.gather_rows(&Tensor::new(ids, &self.device)?)?)
+    }
+
+    pub(crate) fn normed(&self, hidden: &Tensor) -> Result<Tensor> {
+        Ok(rms_norm(hidden, &self.final_norm, self.config.rms_norm_eps)?)
+    }
+}
+
+/// The last part of a dotted name.
+fn leaf(module: &str) -> &str {
+    module.rsplit_once('.').map_or(module, |(_, leaf)| leaf)
+}

@@ -1,0 +1,8 @@
+//! Faults that tests plant to see that they are caught.
+
+/// A defect in the computation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The rotary embedding returns a tensor without history: queries and keys get no gradient.
+    DetachRope,
+}

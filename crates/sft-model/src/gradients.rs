@@ -1,0 +1,58 @@
+//! What a training pass takes and gives.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+use sft_kernels::DropoutStream;
+
+use crate::Result;
+
+/// How to run a training pass.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TrainPass {
+    /// The randomness of dropout; none: no dropout. The probability is each adapter's own.
+    pub dropout: Option<DropoutStream>,
+    /// Keep only the inputs of the blocks and compute the rest again in the backward pass. Never
+    /// changes a byte of the result.
+    pub recompute: bool,
+}
+
+/// A loss before it is averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LossSum {
+    /// Sum of the targets' negative log-likelihoods, in nats.
+    pub nll: f64,
+    /// Number of targets.
+    pub targets: usize,
+}
+
+/// Gradients of a sum of negative log-likelihoods, by parameter name, in name order.
+#[derive(Clone, Debug, Default)]
+pub struct Gradients(BTreeMap<String, Tensor>);
+
+impl Gradients {
+    /// The gradient of one parameter, if it has received one.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.0.get(name)
+    }
+
+    /// All gradients, in name order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// Whether no parameter has received a gradient.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds to one parameter's gradient.
+    pub(crate) fn add(&mut self, name: String, gradient: &Tensor) -> Result<()> {
+        let sum = match self.0.get(&name) {
+            Some(sum) => (sum + gradient)?,
+            None => gradient.clone(),
+        };
+        self.0.insert(name, sum);
+        Ok(())
+    }
+}

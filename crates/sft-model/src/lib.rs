@@ -1,0 +1,38 @@
+//! Llama- and Mistral-class decoders with a frozen base and trainable adapters.
+//!
+//! [`ModelDir`] is a Hugging Face folder on disk; [`Decoder`] is what it holds: a chain of blocks,
+//! each with a forward and an explicit backward, so that a gradient cannot be lost between blocks
+//! and what is kept or recomputed is decided in one place. A batch is padding-free ([`Packed`]).
+#![forbid(unsafe_code)]
+
+mod block;
+mod cache;
+mod chain;
+mod config;
+mod decoder;
+mod dir;
+mod error;
+#[cfg(feature = "planted-faults")]
+mod fault;
+mod gradients;
+mod packed;
+mod projection;
+mod rotary;
+pub mod runtime;
+mod save;
+mod tokens;
+mod weights;
+
+pub use cache::{CachedInput, KvCache};
+pub use config::{ModelConfig, RopeConfig, RopeScaling};
+pub use decoder::Decoder;
+pub use dir::ModelDir;
+pub use error::ModelError;
+#[cfg(feature = "planted-faults")]
+pub use fault::Fault;
+pub use gradients::{Gradients, LossSum, TrainPass};
+pub use packed::Packed;
+pub use save::save_merged;
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, ModelError>;

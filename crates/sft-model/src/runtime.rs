@@ -1,0 +1,141 @@
+//! Where to compute, and in which type.
+
+use std::{fmt, str::FromStr};
+
+use candle_core::{
+    DType, Device,
+    utils::{cuda_is_available, metal_is_available},
+};
+
+use crate::{ModelError, Result};
+
+/// A device as users name it: `auto`, `cpu`, `cuda`, `cuda:N`, `metal`, `metal:N`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first GPU that this build can open, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// An NVIDIA GPU, by number.
+    Cuda(usize),
+    /// An Apple GPU, by number.
+    Metal(usize),
+}
+
+impl DeviceChoice {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// When this build does not support it, or the machine has none.
+    pub fn open(self) -> Result<Device> {
+        let missing = |kind: &str| {
+            ModelError::Device(format!(
+                "this build has no {kind} support; use `--device cpu` or `--device auto`"
+            ))
+        };
+        let failed = |error: candle_core::Error| {
+            ModelError::Device(format!(
+                "cannot open device {self} ({error}); use `--device cpu` or `--device auto`"
+            ))
+        };
+        match self {
+            Self::Auto if cuda_is_available() => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
+            Self::Auto if metal_is_available() => Ok(Device::new_metal(0).unwrap_or(Device::Cpu)),
+            Self::Cpu | Self::Auto => Ok(Device::Cpu),
+            Self::Cuda(_) if !cuda_is_available() => Err(missing("CUDA")),
+            Self::Cuda(ordinal) => Device::new_cuda(ordinal).map_err(failed),
+            Self::Metal(_) if !metal_is_available() => Err(missing("Metal")),
+            Self::Metal(ordinal) => Device::new_metal(ordinal).map_err(failed),
+        }
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (kind, ordinal) = match text.split_once(':') {
+            Some((kind, ordinal)) => (kind, ordinal.parse().ok()),
+            None => (text, Some(0)),
+        };
+        match (kind, ordinal) {
+            ("auto", Some(_)) if text == "auto" => Ok(Self::Auto),
+            ("cpu", Some(_)) if text == "cpu" => Ok(Self::Cpu),
+            ("cuda", Some(ordinal)) => Ok(Self::Cuda(ordinal)),
+            ("metal", Some(ordinal)) => Ok(Self::Metal(ordinal)),
+            _ => Err(ModelError::Device(format!(
+                "no device `{text}`; use auto, cpu, cuda, cuda:N, metal or metal:N"
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+            Self::Metal(ordinal) => write!(f, "metal:{ordinal}"),
+        }
+    }
+}
+
+/// A type as users name it: `auto`, `f32`, `bf16`, `f16`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DTypeChoice {
+    /// f32 on the CPU, bf16 on a GPU.
+    #[default]
+    Auto,
+    /// 32-bit floating point.
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// 16-bit floating point.
+    F16,
+}
+
+impl DTypeChoice {
+    /// The type in which the base is held and multiplied on `device`. Adapters are f32 in any case.
+    ///
+    /// # Errors
+    /// When the device cannot compute in it.
+    pub fn resolve(self, device: &Device) -> Result<DType> {
+        match self {
+            Self::Auto if device.is_cpu() => Ok(DType::F32),
+            Self::F32 => Ok(DType::F32),
+            Self::Bf16 | Self::F16 if device.is_cpu() => Err(ModelError::Device(format!(
+                "--dtype {self} is not yet available on the CPU; use `--dtype f32` (weight files \
+                 in bf16 and f16 are read and widened)"
+            ))),
+            Self::Auto | Self::Bf16 => Ok(DType::BF16),
+            Self::F16 => Ok(DType::F16),
+        }
+    }
+}
+
+impl FromStr for DTypeChoice {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            "f16" => Ok(Self::F16),
+            _ => Err(ModelError::Device(format!("no dtype `{text}`; use auto, f32, bf16 or f16"))),
+        }
+    }
+}
+
+impl fmt::Display for DTypeChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        })
+    }
+}

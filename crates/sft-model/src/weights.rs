@@ -1,0 +1,213 @@
+//! Weight files: safetensors (whole or sharded) and `pytorch_model.bin`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use candle_core::{DType, Device, Tensor, pickle::PthTensors};
+use safetensors::{SafeTensors, tensor::TensorInfo};
+use serde::Deserialize;
+use sft_kernels::MappedFile;
+
+use crate::{ModelError, Result};
+
+/// Every tensor of a model folder, read on demand.
+pub(crate) struct WeightFiles {
+    dir: PathBuf,
+    files: Vec<WeightFile>,
+    /// Which file has which tensor.
+    index: BTreeMap<String, usize>,
+}
+
+enum WeightFile {
+    Safetensors {
+        path: PathBuf,
+        bytes: MappedFile,
+        /// Where the tensors' data begins.
+        start: usize,
+        tensors: BTreeMap<String, TensorInfo>,
+    },
+    Pickle {
+        path: PathBuf,
+        tensors: PthTensors,
+    },
+}
+
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl WeightFiles {
+    /// Opens the files of a folder and checks them as far as their headers go.
+    pub(crate) fn open(dir: &Path) -> Result<Self> {
+        let mut files = Vec::new();
+        for path in Self::paths(dir)? {
+            files.push(WeightFile::open(&path)?);
+        }
+        let index = files
+            .iter()
+            .enumerate()
+            .flat_map(|(i, file)| file.names().into_iter().map(move |name| (name, i)))
+            .collect();
+        Ok(Self { dir: dir.into(), files, index })
+    }
+
+    /// The weight files of a folder; a shard that its index names must exist.
+    fn paths(dir: &Path) -> Result<Vec<PathBuf>> {
+        for name in ["model.safetensors", "pytorch_model.bin"] {
+            let index = dir.join(format!("{name}.index.json"));
+            if index.is_file() {
+                let text = fs::read(&index)
+                    .map_err(|source| ModelError::io(&index, "read this file", source))?;
+                let shards: ShardIndex = serde_json::from_slice(&text)
+                    .map_err(|source| ModelError::Json { path: index.clone(), source })?;
+                let shards: BTreeSet<String> = shards.weight_map.into_values().collect();
+                let paths: Vec<PathBuf> = shards.iter().map(|shard| dir.join(shard)).collect();
+                if let Some(missing) = paths.iter().find(|path| !path.is_file()) {
+                    return Err(ModelError::Weights {
+                        path: missing.clone(),
+                        problem: format!(
+                            "this shard is missing; {} names {} of them: fetch the folder again",
+                            index.display(),
+                            paths.len()
+                        ),
+                    });
+                }
+                return Ok(paths);
+            }
+            let whole = dir.join(name);
+            if whole.is_file() {
+                return Ok(vec![whole]);
+            }
+        }
+        Err(ModelError::NotAModel {
+            path: dir.into(),
+            reason: "no weights here: neither model.safetensors, nor its shards, nor \
+                     pytorch_model.bin; give the folder of a whole model"
+                .into(),
+        })
+    }
+
+    /// Names of all tensors, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.index.keys().map(String::as_str)
+    }
+
+    /// One tensor as it is stored.
+    pub(crate) fn stored(&self, name: &str) -> Result<Tensor> {
+        self.file_of(name)?.tensor(name)
+    }
+
+    /// Size of one tensor in its file.
+    pub(crate) fn stored_bytes(&self, name: &str) -> Result<usize> {
+        Ok(match self.file_of(name)? {
+            WeightFile::Safetensors { tensors, .. } => {
+                tensors.get(name).map_or(0, |info| info.data_offsets.1 - info.data_offsets.0)
+            }
+            WeightFile::Pickle { tensors, .. } => {
+                let info = tensors.tensor_infos().get(name);
+                info.map_or(0, |info| info.layout.shape().elem_count() * info.dtype.size_in_bytes())
+            }
+        })
+    }
+
+    fn file_of(&self, name: &str) -> Result<&WeightFile> {
+        let file = self.index.get(name).map(|&i| &self.files[i]);
+        file.ok_or_else(|| ModelError::Weights {
+            path: self.dir.clone(),
+            problem: format!(
+                "the weights have no tensor `{name}`; the files do not belong to this config.json"
+            ),
+        })
+    }
+
+    /// One tensor of a known shape, in the type and on the device that computes.
+    pub(crate) fn load(
+        &self,
+        name: &str,
+        shape: &[usize],
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let tensor = self.stored(name)?;
+        if tensor.dims() != shape {
+            return Err(ModelError::Weights {
+                path: self.dir.clone(),
+                problem: format!(
+                    "tensor `{name}` is {:?} where config.json asks for {shape:?}; the files do \
+                     not belong together",
+                    tensor.dims()
+                ),
+            });
+        }
+        Ok(tensor.to_device(device)?.to_dtype(dtype)?)
+    }
+}
+
+impl WeightFile {
+    fn open(path: &Path) -> Result<Self> {
+        let broken = |why: String| ModelError::Weights {
+            path: path.into(),
+            problem: format!("the file is truncated or broken ({why}); fetch it again"),
+        };
+        if path.extension().is_some_and(|extension| extension == "bin") {
+            // candle's reader interprets the pickle as data and executes nothing.
+            let tensors = PthTensors::new(path, None).map_err(|error| broken(error.to_string()))?;
+            return Ok(Self::Pickle { path: path.into(), tensors });
+        }
+        let bytes = MappedFile::open(path)
+            .map_err(|source| ModelError::io(path, "map this file", source))?;
+        SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
+        let (header, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
+        let tensors =
+            metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
+        // 8 bytes of length stand before the header.
+        Ok(Self::Safetensors { path: path.into(), bytes, start: header + 8, tensors })
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Safetensors { tensors, .. } => tensors.keys().cloned().collect(),
+            Self::Pickle { tensors, .. } => tensors.tensor_infos().keys().cloned().collect(),
+        }
+    }
+
+    fn tensor(&self, name: &str) -> Result<Tensor> {
+        let refuse =
+            |path: &Path, problem: String| ModelError::Weights { path: path.into(), problem };
+        match self {
+            Self::Pickle { path, tensors } => {
+                let tensor = tensors.get(name).map_err(|error| {
+                    refuse(path, format!("cannot read tensor `{name}` ({error}); fetch it again"))
+                })?;
+                tensor.ok_or_else(|| refuse(path, format!("no tensor `{name}`")))
+            }
+            Self::Safetensors { path, bytes, start, tensors } => {
+                let info =
+                    tensors.get(name).ok_or_else(|| refuse(path, format!("no tensor `{name}`")))?;
+                let dtype = match info.dtype {
+                    safetensors::Dtype::F64 => DType::F64,
+                    safetensors::Dtype::F32 => DType::F32,
+                    safetensors::Dtype::BF16 => DType::BF16,
+                    safetensors::Dtype::F16 => DType::F16,
+                    other => {
+                        return Err(refuse(
+                            path,
+                            format!(
+                                "tensor `{name}` has type {other:?}; f32, bf16 and f16 weights \
+                                 are read"
+                            ),
+                        ));
+                    }
+                };
+                let (from, to) = info.data_offsets;
+                let data = &bytes[start + from..start + to];
+                Ok(Tensor::from_raw_buffer(data, dtype, &info.shape, &Device::Cpu)?)
+            }
+        }
+    }
+}
