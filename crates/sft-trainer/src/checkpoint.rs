@@ -1,0 +1,276 @@
+//! Checkpoints: a loadable adapter, the optimizer's moments and the loop's counters.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor, Var};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use sft_lora::peft::{PeftConfig, load_adapter};
+
+use crate::adamw::{AdamW, Moments};
+use crate::files::{self, Context};
+use crate::fingerprint::{Fingerprint, Fnv};
+use crate::progress::Progress;
+use crate::{RunFiles, TrainError};
+
+const STATE: &str = "trainer_state.json";
+const OPTIMIZER: &str = "optimizer.safetensors";
+/// PEFT's older format; the final model has it, a checkpoint need not.
+const TORCH_ADAPTER: &str = "adapter_model.bin";
+/// Version of trainer_state.json.
+const FORMAT: u32 = 1;
+
+/// The name of a checkpoint's directory. Ordered by when it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// `checkpoint_step_N`
+    Step(usize),
+    /// `checkpoint_epoch_N`
+    Epoch(usize),
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(n) => write!(f, "checkpoint_step_{n}"),
+            Self::Epoch(n) => write!(f, "checkpoint_epoch_{n}"),
+        }
+    }
+}
+
+/// trainer_state.json.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct State {
+    format: u32,
+    /// Steps of AdamW: skipped steps do not count.
+    adamw_step: u64,
+    pub(crate) progress: Progress,
+    /// Resolved settings and data.
+    pub(crate) run: Fingerprint,
+    /// Size and FNV-1a of every other file.
+    files: BTreeMap<String, FileRecord>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct FileRecord {
+    bytes: u64,
+    fnv1a: String,
+}
+
+/// What a checkpoint is made of.
+pub(crate) struct Contents<'a> {
+    pub(crate) files: &'a RunFiles,
+    pub(crate) peft: &'a PeftConfig,
+    pub(crate) parameters: &'a BTreeMap<String, Var>,
+    pub(crate) adamw: &'a AdamW,
+    pub(crate) progress: &'a Progress,
+    pub(crate) run: &'a Fingerprint,
+}
+
+/// A checkpoint on disk whose files are all there and undamaged.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    pub(crate) dir: PathBuf,
+    pub(crate) state: State,
+}
+
+impl Contents<'_> {
+    /// Writes the checkpoint: it appears complete or not at all.
+    pub(crate) fn save(&self, run_dir: &Path, name: Name) -> Result<PathBuf, TrainError> {
+        let path = run_dir.join(name.to_string());
+        files::publish_dir(&path, |dir| {
+            self.files.write_adapter(dir, self.peft, &tensors(self.parameters))?;
+            let torch = dir.join(TORCH_ADAPTER);
+            fs::remove_file(&torch).context("remove", &torch)?;
+            save_moments(&dir.join(OPTIMIZER), self.adamw, self.parameters)?;
+            let state = State {
+                format: FORMAT,
+                adamw_step: self.adamw.step,
+                progress: self.progress.clone(),
+                run: self.run.clone(),
+                files: records(dir)?,
+            };
+            let path = dir.join(STATE);
+            let json = serde_json::to_vec_pretty(&state);
+            let json = json.map_err(|source| TrainError::Json { path: path.clone(), source })?;
+            fs::write(&path, json).context("write", &path)
+        })?;
+        Ok(path)
+    }
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint's state and checks every file of it.
+    ///
+    /// # Errors
+    /// [`TrainError::BadCheckpoint`] with the reason.
+    pub(crate) fn read(dir: &Path) -> Result<Self, TrainError> {
+        let bad = |reason: String| TrainError::BadCheckpoint { path: dir.into(), reason };
+        let state = read_state(dir)?;
+        let found = records(dir).map_err(|error| bad(error.to_string()))?;
+        for (name, record) in &state.files {
+            match found.get(name) {
+                Some(file) if file == record => {}
+                Some(file) if file.bytes != record.bytes => {
+                    return Err(bad(format!(
+                        "{name} has {} bytes instead of {}",
+                        file.bytes, record.bytes
+                    )));
+                }
+                Some(_) => return Err(bad(format!("{name} has changed since it was written"))),
+                None => return Err(bad(format!("{name} is missing"))),
+            }
+        }
+        Ok(Self { dir: dir.into(), state })
+    }
+}
+
+/// Puts the saved values back into the parameters, and returns the optimizer as it was.
+pub(crate) fn restore(
+    dir: &Path,
+    state: &State,
+    parameters: &BTreeMap<String, Var>,
+    weight_decay: f64,
+) -> Result<AdamW, TrainError> {
+    let bad = |reason: String| TrainError::BadCheckpoint { path: dir.into(), reason };
+    let path = dir.join(OPTIMIZER);
+    let bytes = fs::read(&path).context("read", &path)?;
+    let saved =
+        SafeTensors::deserialize(&bytes).map_err(|error| bad(format!("{OPTIMIZER}: {error}")))?;
+    let mut moments = BTreeMap::new();
+    for (name, var) in parameters {
+        let load = |moment: &str| {
+            let key = format!("{name}.{moment}");
+            let view =
+                saved.tensor(&key).map_err(|error| bad(format!("{OPTIMIZER}: {key}: {error}")))?;
+            if view.dtype() != Dtype::F32 || view.shape() != var.dims() {
+                return Err(bad(format!("{OPTIMIZER}: {key} is not of the parameter's shape")));
+            }
+            Ok(view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+        };
+        moments.insert(
+            name.clone(),
+            Moments { exp_avg: load("exp_avg")?, exp_avg_sq: load("exp_avg_sq")? },
+        );
+    }
+    restore_adapter(dir, parameters)?;
+    Ok(AdamW { step: state.adamw_step, moments, weight_decay })
+}
+
+/// Gives the parameters the values saved in `dir`, which must be exactly theirs, by name and shape.
+pub(crate) fn restore_adapter(
+    dir: &Path,
+    parameters: &BTreeMap<String, Var>,
+) -> Result<(), TrainError> {
+    let device = parameters.values().next().map_or(&Device::Cpu, |var| var.device());
+    let tensors = load_adapter(dir, device)?.tensors;
+    for name in parameters.keys().chain(tensors.keys()) {
+        let saved = tensors.get(name).map(Tensor::dims);
+        let current = parameters.get(name).map(|var| var.dims());
+        if saved != current {
+            let reason = format!("{name} has shape {saved:?} there and {current:?} in the model");
+            return Err(TrainError::BadCheckpoint { path: dir.into(), reason });
+        }
+    }
+    for (name, tensor) in &tensors {
+        if let Some(var) = parameters.get(name) {
+            var.set(tensor)?;
+        }
+    }
+    Ok(())
+}
+
+/// The values of the parameters.
+pub(crate) fn tensors(parameters: &BTreeMap<String, Var>) -> BTreeMap<String, Tensor> {
+    parameters.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
+}
+
+/// The directories in `run_dir` that are named like checkpoints, each with its state if that can be read
+/// (other files are not checked), oldest first and unreadable ones last.
+pub(crate) fn list(run_dir: &Path) -> Result<Vec<(PathBuf, Option<State>)>, TrainError> {
+    let named = |path: &PathBuf| {
+        let name = files::name(path);
+        let number = name
+            .strip_prefix("checkpoint_step_")
+            .or_else(|| name.strip_prefix("checkpoint_epoch_"));
+        path.is_dir()
+            && number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let mut checkpoints: Vec<_> = files::entries(run_dir)?
+        .into_iter()
+        .filter(named)
+        .map(|path| {
+            let state = read_state(&path).ok();
+            (path, state)
+        })
+        .collect();
+    // At one step, the step's checkpoint is written before the epoch's. Unreadable ones might be the newest.
+    checkpoints.sort_by_key(|(path, state)| {
+        (
+            state.as_ref().map_or(usize::MAX, |s| s.progress.step),
+            files::name(path).starts_with("checkpoint_epoch"),
+        )
+    });
+    Ok(checkpoints)
+}
+
+fn read_state(dir: &Path) -> Result<State, TrainError> {
+    let bad = |reason: String| TrainError::BadCheckpoint { path: dir.into(), reason };
+    let text =
+        fs::read_to_string(dir.join(STATE)).map_err(|error| bad(format!("{STATE}: {error}")))?;
+    let state: State =
+        serde_json::from_str(&text).map_err(|error| bad(format!("{STATE}: {error}")))?;
+    if state.format != FORMAT {
+        return Err(bad(format!(
+            "{STATE} has format {}, this version reads {FORMAT}",
+            state.format
+        )));
+    }
+    Ok(state)
+}
+
+/// Size and hash of every file of a checkpoint but its state.
+fn records(dir: &Path) -> Result<BTreeMap<String, FileRecord>, TrainError> {
+    let mut records = BTreeMap::new();
+    for path in files::entries(dir)? {
+        let name = files::name(&path);
+        if name != STATE && path.is_file() {
+            let bytes = fs::read(&path).context("read", &path)?;
+            let mut hash = Fnv::default();
+            hash.update(&bytes);
+            records.insert(
+                name.into_owned(),
+                FileRecord { bytes: bytes.len() as u64, fnv1a: hash.hex() },
+            );
+        }
+    }
+    Ok(records)
+}
+
+fn save_moments(
+    path: &Path,
+    adamw: &AdamW,
+    parameters: &BTreeMap<String, Var>,
+) -> Result<(), TrainError> {
+    let fail = |source| TrainError::OptimizerState { path: path.into(), source };
+    let mut data = BTreeMap::new();
+    for (name, var) in parameters {
+        if let Some(moments) = adamw.moments.get(name) {
+            for (moment, values) in
+                [("exp_avg", &moments.exp_avg), ("exp_avg_sq", &moments.exp_avg_sq)]
+            {
+                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                data.insert(format!("{name}.{moment}"), (var.dims().to_vec(), bytes));
+            }
+        }
+    }
+    let mut views = BTreeMap::new();
+    for (name, (shape, bytes)) in &data {
+        views.insert(name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(fail)?);
+    }
+    let bytes = safetensors::serialize(views, None).map_err(fail)?;
+    fs::write(path, bytes).context("write", path)
+}

@@ -1,0 +1,185 @@
+//! What can go wrong in a run.
+
+use std::path::PathBuf;
+
+use sft_dataset::DatasetError;
+use sft_lora::LoraError;
+use sft_model::ModelError;
+
+/// Why a run could not start or go on. Nothing that was complete before is changed by a failed run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// Settings out of range.
+    #[error("invalid training settings: {}", problems.join("; "))]
+    InvalidConfig {
+        /// Every problem, each with the setting's name.
+        problems: Vec<String>,
+    },
+    /// No training example.
+    #[error(
+        "there is no training example; check the labels (only `factual` rows train) and --max_length"
+    )]
+    NoTrainingData,
+    /// Early stopping without anything to judge by.
+    #[error(
+        "early_stopping_patience needs validation data: give --val_csv or a --val_split above 0"
+    )]
+    NoValidationData,
+    /// An example that teaches nothing.
+    #[error(
+        "the example of line {line} has {tokens} tokens and its first target at {first_target}: \
+         a target must follow at least one prompt token; encode the rows anew"
+    )]
+    ExampleWithoutTarget {
+        /// Line of its row in the data file.
+        line: u64,
+        /// Its number of tokens.
+        tokens: usize,
+        /// Index of its first target.
+        first_target: usize,
+    },
+    /// A model without adapters.
+    #[error(
+        "the model has no adapter to train: add one with Decoder::add_lora or Decoder::load_lora"
+    )]
+    NothingToTrain,
+    /// Trainable parameters that the loss does not reach.
+    #[error(
+        "no gradient reached {} of the trainable parameters: {}; the graph is cut between them and the loss, \
+         so they would never learn: this is a fault in the model code, not in the data",
+        names.len(), names.join(", ")
+    )]
+    MissingGradient {
+        /// Names of the parameters, sorted.
+        names: Vec<String>,
+    },
+    /// Steps whose loss or gradient was not a number, one after another.
+    #[error(
+        "loss or gradient norm was not finite in {in_a_row} steps in a row, the last one step {step}; \
+         lower --learning_rate, or look for broken weights in the base model or the initial adapter"
+    )]
+    NonFinite {
+        /// The last step.
+        step: usize,
+        /// Number of steps in a row.
+        in_a_row: usize,
+    },
+    /// The output directory cannot be written to.
+    #[error("cannot write to the output directory {}: {source}; give a writable one with --output_dir", path.display())]
+    OutputDir {
+        /// The directory or the file in it that was tried.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process trains into the directory.
+    #[error("another process is training into {}; wait for it, or give another --output_dir", path.display())]
+    InUse {
+        /// The output directory.
+        path: PathBuf,
+    },
+    /// The output directory holds a run that is not complete.
+    #[error(
+        "{} holds an unfinished run; go on with it by --resume auto, or give another --output_dir",
+        path.display()
+    )]
+    UnfinishedRun {
+        /// The directory of that run.
+        path: PathBuf,
+    },
+    /// A checkpoint that cannot be resumed from.
+    #[error(
+        "{} is not a usable checkpoint: {reason}; --resume auto takes the newest one that is",
+        path.display()
+    )]
+    BadCheckpoint {
+        /// The checkpoint's directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A checkpoint of another directory.
+    #[error(
+        "the checkpoint {} does not belong to the run in {}; give the directory it lies in as --output_dir",
+        checkpoint.display(), run.display()
+    )]
+    ForeignCheckpoint {
+        /// The checkpoint asked for.
+        checkpoint: PathBuf,
+        /// The directory of the run to resume.
+        run: PathBuf,
+    },
+    /// Settings or data that are not those of the run to resume.
+    #[error(
+        "{} was written by a run that differs: {}; give the same settings and data, or another --output_dir",
+        checkpoint.display(), list(differences)
+    )]
+    ResumeMismatch {
+        /// The checkpoint.
+        checkpoint: PathBuf,
+        /// Every value that differs, in name order.
+        differences: Vec<Difference>,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A value could not be written as JSON.
+    #[error("cannot write {} as JSON: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What serde said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Optimizer state could not be written.
+    #[error("cannot write the optimizer state {}: {source}", path.display())]
+    OptimizerState {
+        /// The file.
+        path: PathBuf,
+        /// What safetensors said.
+        #[source]
+        source: safetensors::SafeTensorError,
+    },
+    /// From the data.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// From the adapter.
+    #[error(transparent)]
+    Lora(#[from] LoraError),
+    /// From the model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// From candle.
+    #[error("a tensor operation of the optimizer failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// A value that differs between a checkpoint and the run that wants to resume from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Name of the setting.
+    pub name: String,
+    /// The checkpoint's value, as JSON.
+    pub checkpoint: String,
+    /// This run's value, as JSON.
+    pub current: String,
+}
+
+fn list(differences: &[Difference]) -> String {
+    let lines: Vec<_> = differences
+        .iter()
+        .map(|d| format!("{} was {}, now {}", d.name, d.checkpoint, d.current))
+        .collect();
+    lines.join("; ")
+}

@@ -1,0 +1,108 @@
+//! The gradients of one window, on the host, in name order.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Var};
+use sft_model::Gradients;
+
+use crate::TrainError;
+
+/// Flat f32 gradients by parameter name. Iteration is in name order, which fixes the order of every sum.
+#[derive(Debug)]
+pub(crate) struct FlatGradients(BTreeMap<String, Vec<f32>>);
+
+impl FlatGradients {
+    /// Brings the gradient of every trainable parameter to the host.
+    ///
+    /// # Errors
+    /// [`TrainError::MissingGradient`] naming every parameter that has none: its connection with the loss is cut,
+    /// and it would silently never learn.
+    pub(crate) fn collect(
+        gradients: &Gradients,
+        parameters: &BTreeMap<String, Var>,
+    ) -> Result<Self, TrainError> {
+        let names = parameters.keys().filter(|name| gradients.get(name).is_none());
+        let names: Vec<_> = names.cloned().collect();
+        if !names.is_empty() {
+            return Err(TrainError::MissingGradient { names });
+        }
+        let mut flat = BTreeMap::new();
+        for (name, gradient) in
+            parameters.keys().filter_map(|name| Some((name, gradients.get(name)?)))
+        {
+            flat.insert(name.clone(), gradient.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?);
+        }
+        Ok(Self(flat))
+    }
+
+    /// Divides by the target tokens of the window: the loss of a step is the mean over all of them.
+    pub(crate) fn divide(&mut self, targets: usize) {
+        let targets = targets as f32;
+        self.0.values_mut().flatten().for_each(|g| *g /= targets);
+    }
+
+    /// The L2 norm of all gradients together, in f64.
+    pub(crate) fn global_norm(&self) -> f64 {
+        self.0.values().flatten().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt()
+    }
+
+    /// Scales all gradients by `min(1, max_norm / (norm + 1e-6))`, as `torch.nn.utils.clip_grad_norm_`;
+    /// `max_norm` 0 leaves them alone.
+    pub(crate) fn clip(&mut self, norm: f64, max_norm: f64) {
+        let factor = (max_norm / (norm + 1e-6)).min(1.0) as f32;
+        if max_norm > 0.0 && factor < 1.0 {
+            self.0.values_mut().flatten().for_each(|g| *g *= factor);
+        }
+    }
+
+    /// The gradients by name, in name order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[f32])> {
+        self.0.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn from_values(values: BTreeMap<String, Vec<f32>>) -> Self {
+        Self(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gradients() -> FlatGradients {
+        FlatGradients(BTreeMap::from([("a".into(), vec![6.0, -8.0]), ("b".into(), vec![24.0])]))
+    }
+
+    #[test]
+    fn one_norm_over_all_after_division() {
+        let mut gradients = gradients();
+        gradients.divide(2);
+        assert_eq!(gradients.global_norm(), 13.0);
+        gradients.clip(13.0, 6.5);
+        let clipped: Vec<f32> = gradients.0.values().flatten().copied().collect();
+        for (clipped, expected) in clipped.iter().zip([1.5, -2.0, 6.0]) {
+            assert!((clipped - expected).abs() < 1e-6, "{clipped} for {expected}");
+        }
+    }
+
+    #[test]
+    fn a_small_norm_or_a_limit_of_zero_changes_nothing() {
+        for limit in [0.0, 26.1] {
+            let mut gradients = gradients();
+            gradients.clip(26.0, limit);
+            assert_eq!(
+                gradients.0.values().flatten().copied().collect::<Vec<_>>(),
+                [6.0, -8.0, 24.0]
+            );
+        }
+    }
+
+    #[test]
+    fn the_norm_of_what_is_not_finite_is_not_finite() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let gradients = FlatGradients(BTreeMap::from([("a".into(), vec![1.0, bad])]));
+            assert!(!gradients.global_norm().is_finite());
+        }
+    }
+}

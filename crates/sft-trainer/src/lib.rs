@@ -1,0 +1,36 @@
+//! The fine-tuning loop: loss, AdamW, schedule, evaluation, checkpoints.
+//!
+//! [`Trainer::run`] trains the LoRA adapters of a [`Decoder`](sft_model::Decoder). It prints nothing: an
+//! [`Observer`] receives [`Event`]s, and the files of the run tell the rest. A run that was stopped or killed
+//! goes on from its last checkpoint to the same bytes.
+#![forbid(unsafe_code)]
+
+mod adamw;
+mod artifacts;
+mod checkpoint;
+mod config;
+mod error;
+mod events;
+mod files;
+mod fingerprint;
+mod gradients;
+mod memory;
+mod metrics;
+mod plan;
+mod progress;
+mod run;
+mod run_dir;
+mod schedule;
+mod stats;
+mod trainer;
+
+pub use artifacts::RunFiles;
+pub use config::{Scheduler, TrainConfig};
+pub use error::{Difference, TrainError};
+pub use events::{Event, Observer, StepRecord, StopFlag};
+pub use memory::peak_memory_mb;
+pub use plan::Plan;
+pub use run_dir::unfinished_run;
+pub use schedule::Schedule;
+pub use stats::{BestEvaluation, EpochStats, TrainingStats};
+pub use trainer::{Outcome, ResumeFrom, Trainer};

@@ -1,0 +1,351 @@
+//! The loop.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use candle_core::Var;
+use sft_dataset::{Batch, Example, Permutation};
+use sft_kernels::DropoutStream;
+use sft_lora::peft::PeftConfig;
+use sft_model::{Decoder, Gradients, Packed, TrainPass};
+
+use crate::checkpoint::Name;
+use crate::fingerprint::{self, Fingerprint};
+use crate::gradients::FlatGradients;
+use crate::metrics::EvalRecord;
+use crate::progress::{Evaluation, Progress};
+use crate::run::Run;
+use crate::run_dir::RunDir;
+use crate::{
+    Event, Observer, Plan, RunFiles, Schedule, StepRecord, StopFlag, TrainConfig, TrainError,
+    TrainingStats, memory,
+};
+
+/// What to resume.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ResumeFrom {
+    /// Nothing: a new run. Refused where the output directory holds an unfinished one.
+    #[default]
+    Fresh,
+    /// The newest valid checkpoint of the output directory; without one, a new run.
+    Auto,
+    /// This checkpoint of the output directory; later ones of the run are removed.
+    Dir(PathBuf),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Every step is done.
+    Completed {
+        /// Directory of the final adapter.
+        final_model: PathBuf,
+        /// What training_stats.json says.
+        stats: TrainingStats,
+    },
+    /// The stop flag was set.
+    Stopped {
+        /// The checkpoint to go on from.
+        checkpoint: PathBuf,
+    },
+    /// The run to resume was complete before; nothing was changed.
+    AlreadyFinished,
+}
+
+/// Trains the adapters of a model.
+///
+/// The result is a function of the settings, the model's adapters at the start, and the data: two runs give the same
+/// bytes, and so does one that was killed anywhere and resumed, with any number of threads, and with or without
+/// recomputed activations.
+pub struct Trainer {
+    pub(crate) config: TrainConfig,
+    pub(crate) model: Decoder,
+    pub(crate) parameters: BTreeMap<String, Var>,
+    pub(crate) peft: PeftConfig,
+    pub(crate) train: Vec<Example>,
+    pub(crate) val: Vec<Example>,
+    pub(crate) files: RunFiles,
+    pub(crate) plan: Plan,
+    pub(crate) fingerprint: Fingerprint,
+    order: Permutation,
+    schedule: Schedule,
+}
+
+impl Trainer {
+    /// Checks everything that can be checked before training. A new run starts from the values that the model's
+    /// adapters have.
+    ///
+    /// # Errors
+    /// When settings are out of range, there is nothing to train or to train on, or the tokenizer file is missing.
+    pub fn new(
+        config: TrainConfig,
+        model: Decoder,
+        train: Vec<Example>,
+        val: Vec<Example>,
+        files: RunFiles,
+    ) -> Result<Self, TrainError> {
+        config.validate()?;
+        let parameters = model.lora_parameters();
+        let lora = model
+            .lora_config()
+            .filter(|_| !parameters.is_empty())
+            .ok_or(TrainError::NothingToTrain)?;
+        if train.is_empty() {
+            return Err(TrainError::NoTrainingData);
+        }
+        if config.early_stopping_patience.is_some() && val.is_empty() {
+            return Err(TrainError::NoValidationData);
+        }
+        let has_target = |example: &Example| (1..example.ids.len()).contains(&example.first_target);
+        if let Some(example) = train.iter().chain(&val).find(|example| !has_target(example)) {
+            return Err(TrainError::ExampleWithoutTarget {
+                line: example.line,
+                tokens: example.ids.len(),
+                first_target: example.first_target,
+            });
+        }
+        files.check()?;
+
+        let mut fingerprint = Fingerprint::default();
+        let json = |source| TrainError::Json { path: files.output_dir.clone(), source };
+        fingerprint.add_fields(&config).map_err(json)?;
+        fingerprint.add_fields(lora).map_err(json)?;
+        fingerprint.add_fields(&files.sft_config).map_err(json)?;
+        fingerprint.add("base_model", files.base_model_name.as_str());
+        fingerprint.add("base_parameters", model.total_parameters() - model.trainable_parameters());
+        fingerprint.add("dtype", model.dtype().as_str());
+        fingerprint.add("training_data", fingerprint::examples(&train));
+        fingerprint.add("validation_data", fingerprint::examples(&val));
+
+        let peft =
+            PeftConfig::from_lora(lora, &files.base_model_name, None, &model.adapted_leaf_names());
+        let plan = Plan::new(&config, train.len());
+        let schedule = Schedule::new(&config, &plan);
+        let order = Permutation::new(train.len(), config.shuffle.then_some(config.seed));
+        Ok(Self {
+            config,
+            model,
+            parameters,
+            peft,
+            train,
+            val,
+            files,
+            plan,
+            fingerprint,
+            order,
+            schedule,
+        })
+    }
+
+    /// Steps and epochs of the run.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The model; after a run its adapters hold the final values.
+    pub fn model(&self) -> &Decoder {
+        &self.model
+    }
+
+    /// Trains until the last step, early stopping, or the stop flag.
+    ///
+    /// # Errors
+    /// When the output directory cannot take the run, a checkpoint cannot be resumed, a parameter has no gradient,
+    /// losses are not finite, or a file cannot be written. A run that failed can be resumed from its last checkpoint.
+    pub fn run(
+        &mut self,
+        resume: ResumeFrom,
+        observer: &mut dyn Observer,
+        stop: &StopFlag,
+    ) -> Result<Outcome, TrainError> {
+        if let ResumeFrom::Dir(path) = &resume
+            && !path.is_dir()
+        {
+            let reason = "there is no such directory".into();
+            return Err(TrainError::BadCheckpoint { path: path.clone(), reason });
+        }
+        let Some(dir) = RunDir::open(&self.files.output_dir, &resume)? else {
+            return Ok(Outcome::AlreadyFinished);
+        };
+        let mut run = Run::begin(self, dir, &resume, observer)?;
+        while !self.is_over(&run.progress) {
+            self.step(&mut run)?;
+            let best = self.evaluate_if_due(&mut run)?;
+            let epoch = self.close_epoch_if_over(&mut run);
+            let saved = self.save_if_due(&mut run, best, epoch)?;
+            if stop.is_set() && !self.is_over(&run.progress) {
+                let checkpoint = match saved {
+                    Some(path) => path,
+                    None => run.save(self, Name::Step(run.progress.step))?,
+                };
+                return Ok(Outcome::Stopped { checkpoint });
+            }
+        }
+        run.complete(self)
+    }
+
+    /// One optimizer step: the mean loss over the target tokens of a window of micro-batches.
+    fn step(&self, run: &mut Run<'_>) -> Result<(), TrainError> {
+        let started = Instant::now();
+        let steps_done = run.progress.step;
+        let window = self.accumulate(steps_done)?;
+        let learning_rate = self.schedule.learning_rate(steps_done);
+
+        let mut gradients = FlatGradients::collect(&window.gradients, &self.parameters)?;
+        gradients.divide(window.targets);
+        let grad_norm = gradients.global_norm();
+        let skipped = !(window.nll.is_finite() && grad_norm.is_finite());
+        if !skipped {
+            gradients.clip(grad_norm, self.config.max_grad_norm);
+            run.adamw.step(&self.parameters, &gradients, learning_rate)?;
+        }
+
+        let seconds = started.elapsed().as_secs_f64();
+        let record = StepRecord {
+            step: steps_done + 1,
+            epoch: self.plan.epoch(steps_done) + 1,
+            loss: window.nll / window.targets as f64,
+            grad_norm,
+            learning_rate,
+            tokens: window.tokens,
+            target_tokens: window.targets,
+            seconds,
+            tokens_per_s: window.tokens as f64 / seconds,
+            peak_memory_mb: memory::peak_memory_mb(),
+            skipped,
+        };
+        run.progress.stepped(&record, window.nll);
+        run.metrics.append(&record)?;
+        run.emit(&Event::Step(record));
+        if skipped {
+            run.skipped()?;
+        }
+        Ok(())
+    }
+
+    /// Loss sum and gradients of the window after `steps_done`.
+    fn accumulate(&self, steps_done: usize) -> Result<Window, TrainError> {
+        let dropout = DropoutStream { seed: self.config.seed, step: steps_done as u64 };
+        let pass =
+            TrainPass { dropout: Some(dropout), recompute: self.config.gradient_checkpointing };
+        let order = self.order.epoch(self.plan.epoch(steps_done) as u64);
+        let mut window = Window::default();
+        for micro_batch in order[self.plan.window(steps_done)].chunks(self.plan.batch_size) {
+            let batch = Batch::pack(micro_batch.iter().map(|&index| &self.train[index]));
+            let targets = pairs(&batch);
+            let loss = self.model.forward_backward(
+                &packed(&batch),
+                &targets,
+                &pass,
+                &mut window.gradients,
+            )?;
+            window.nll += loss.nll;
+            window.targets += loss.targets;
+            window.tokens += batch.tokens();
+        }
+        Ok(window)
+    }
+
+    /// Evaluates at the end of an epoch and every `eval_steps`. Whether the loss is the lowest so far.
+    fn evaluate_if_due(&self, run: &mut Run<'_>) -> Result<bool, TrainError> {
+        let step = run.progress.step;
+        let due = self.plan.ends_epoch(step)
+            || self.config.eval_steps.is_some_and(|n| step.is_multiple_of(n));
+        if !due || self.val.is_empty() {
+            return Ok(false);
+        }
+        let (eval_loss, epoch) = (self.evaluate()?, self.plan.epoch(step - 1) + 1);
+        let best = run.progress.evaluated(Evaluation { step, epoch, loss: eval_loss });
+        run.metrics.append(&EvalRecord { step, epoch, eval_loss })?;
+        run.emit(&Event::Evaluated { step, epoch, eval_loss, best });
+        if !eval_loss.is_finite() {
+            run.warn(&format!("the validation loss after step {step} is not finite"));
+        }
+        let waited = run.progress.evaluations_without_improvement;
+        if self.config.early_stopping_patience.is_some_and(|patience| waited >= patience)
+            && step < self.plan.total_steps
+        {
+            run.progress.stopped_early = true;
+            if let Some(best) = run.progress.best_evaluation {
+                run.emit(&Event::EarlyStopped { step, best_step: best.step, best_loss: best.loss });
+            }
+        }
+        Ok(best)
+    }
+
+    /// Token-weighted mean loss over the validation set, in file order, with the micro-batch size of training.
+    fn evaluate(&self) -> Result<f64, TrainError> {
+        let (mut nll, mut targets) = (0.0, 0);
+        for micro_batch in self.val.chunks(self.plan.batch_size) {
+            let batch = Batch::pack(micro_batch);
+            let loss = self.model.loss(&packed(&batch), &pairs(&batch))?;
+            nll += loss.nll;
+            targets += loss.targets;
+        }
+        Ok(nll / targets as f64)
+    }
+
+    /// Whether an epoch is closed: at its end, or with the run's.
+    fn close_epoch_if_over(&self, run: &mut Run<'_>) -> bool {
+        let over = self.plan.ends_epoch(run.progress.step) || run.progress.stopped_early;
+        if over {
+            let totals = run.progress.finish_epoch();
+            let event = Event::EpochFinished {
+                epoch: run.progress.epochs.len(),
+                epochs: self.plan.epochs,
+                train_loss: totals.train_loss(),
+                val_loss: totals.evaluation.map(|evaluation| evaluation.loss),
+                seconds: totals.seconds,
+            };
+            run.emit(&event);
+        }
+        over
+    }
+
+    /// Saves every `save_steps`, at the end of an epoch, and where early stopping may want to come back to.
+    fn save_if_due(
+        &self,
+        run: &mut Run<'_>,
+        best: bool,
+        epoch: bool,
+    ) -> Result<Option<PathBuf>, TrainError> {
+        let step = run.progress.step;
+        let due = self.config.save_steps.is_some_and(|n| step.is_multiple_of(n));
+        let keep_best = best && self.config.early_stopping_patience.is_some() && !epoch;
+        let mut saved = None;
+        if due || keep_best {
+            saved = Some(run.save(self, Name::Step(step))?);
+        }
+        if epoch {
+            saved = Some(run.save(self, Name::Epoch(run.progress.epochs.len()))?);
+        }
+        Ok(saved)
+    }
+
+    pub(crate) fn is_over(&self, progress: &Progress) -> bool {
+        progress.step >= self.plan.total_steps || progress.stopped_early
+    }
+}
+
+/// Sums over the micro-batches of a window.
+#[derive(Default)]
+struct Window {
+    nll: f64,
+    targets: usize,
+    tokens: usize,
+    gradients: Gradients,
+}
+
+fn packed(batch: &Batch) -> Packed<'_> {
+    Packed {
+        ids: &batch.ids,
+        positions: &batch.positions,
+        cu_seqlens: &batch.cu_seqlens,
+        example: &batch.example,
+    }
+}
+
+fn pairs(batch: &Batch) -> Vec<(u32, u32)> {
+    batch.targets.iter().map(|target| (target.row, target.label)).collect()
+}
