@@ -1,0 +1,236 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Arg, CommandFactory, FromArgMatches, Parser};
+use sft_inference::GenerationParams;
+use sft_model::runtime::{DTypeChoice, DeviceChoice};
+
+const EXAMPLES: &str = "\
+Examples:
+  One note, with the adapter that training left:
+    sft-infer --model-path models/sft_specialist/final_model --clinical-note \"Fever of 38.5 C ...\"
+
+  The same from a pipe (all of standard input is one note):
+    sft-infer --model-path models/sft_specialist/final_model < note.txt
+
+  A file of notes, one JSON object a line with the exact text and the figures:
+    sft-infer --model-path DIR --input-file notes.csv --json --output-file summaries.jsonl
+
+  A model of its own, without an adapter, sampled instead of greedy:
+    sft-infer --model-path DIR --clinical-note \"...\" --temperature 0.7 --top-p 0.9 --seed 1
+
+  One folder for other tools, the adapter merged into its base:
+    sft-infer --model-path models/sft_specialist/final_model --merge-to merged
+
+Without --json the summary of a single note is printed as it is generated. For a file there is one
+line of output for each row, empty where the row has no note; line breaks inside a summary become
+spaces.
+
+Every flag may be written with _ instead of -. Exit status: 0 done, 1 failed, 2 wrong usage.";
+
+/// Summarise clinical notes with a fine-tuned language model.
+///
+/// The model is an adapter's folder, as sft-train writes it, or a Hugging Face model folder.
+/// Nothing leaves this machine.
+#[derive(Debug, Parser)]
+#[command(name = "sft-infer", version, after_help = EXAMPLES, after_long_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Adapter folder (its base is the one it names) or model folder
+    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    pub model_path: PathBuf,
+    /// Folder of the base model, instead of the one the adapter names
+    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    pub base_model: Option<PathBuf>,
+    /// File or text with {clinical_note}, used byte for byte [default: the one saved with the
+    /// adapter]
+    #[arg(long, value_name = "FILE|TEXT", help_heading = "Model", allow_hyphen_values = true)]
+    pub prompt_template: Option<String>,
+    /// auto, cpu, cuda, cuda:N, metal or metal:N
+    #[arg(long, default_value = "auto", help_heading = "Model")]
+    pub device: DeviceChoice,
+    /// auto, f32, bf16 or f16
+    #[arg(long, default_value = "auto", help_heading = "Model")]
+    pub dtype: DTypeChoice,
+
+    /// The note itself
+    #[arg(
+        long,
+        value_name = "TEXT",
+        help_heading = "Notes (default: standard input, which is one note)",
+        conflicts_with = "input_file",
+        allow_hyphen_values = true
+    )]
+    pub clinical_note: Option<String>,
+    /// A .txt file with a note a line, or a .csv file with a column clinical_note
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Notes (default: standard input, which is one note)"
+    )]
+    pub input_file: Option<PathBuf>,
+
+    /// Write here instead of to standard output; FILE.partial until everything is done
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub output_file: Option<PathBuf>,
+    /// One JSON object a line for each note
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    /// Merge the adapter into its base and write a Hugging Face model folder; needs no note
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Output",
+        conflicts_with_all = ["clinical_note", "input_file", "output_file", "json"]
+    )]
+    pub merge_to: Option<PathBuf>,
+
+    /// At most this many tokens a summary
+    #[arg(long, value_name = "N", default_value_t = 150, help_heading = "Generation")]
+    pub max_new_tokens: usize,
+    /// 0 is greedy: always the most likely token. Above 0: sample
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.0,
+        help_heading = "Generation",
+        allow_negative_numbers = true
+    )]
+    pub temperature: f64,
+    /// Sample among the most likely tokens that together have this probability
+    #[arg(long, value_name = "P", help_heading = "Generation", allow_negative_numbers = true)]
+    pub top_p: Option<f64>,
+    /// Sample among the K most likely tokens
+    #[arg(long, value_name = "K", help_heading = "Generation")]
+    pub top_k: Option<usize>,
+    /// Above 1: tokens of the note and of the summary so far become less likely
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 1.0,
+        help_heading = "Generation",
+        allow_negative_numbers = true
+    )]
+    pub repetition_penalty: f64,
+    /// Of the sampling: one seed, one result
+    #[arg(long, value_name = "N", default_value_t = 42, help_heading = "Generation")]
+    pub seed: u64,
+}
+
+impl Args {
+    /// Parses a command line, each flag in kebab-case or snake_case.
+    pub(crate) fn parse_from(
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        let command = Self::command().mut_args(also_in_snake_case);
+        Self::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    }
+
+    /// The part that the generator needs.
+    pub(crate) fn params(&self) -> GenerationParams {
+        GenerationParams {
+            max_new_tokens: self.max_new_tokens,
+            temperature: self.temperature,
+            top_p: self.top_p,
+            top_k: self.top_k,
+            repetition_penalty: self.repetition_penalty,
+            seed: self.seed,
+        }
+    }
+}
+
+fn also_in_snake_case(arg: Arg) -> Arg {
+    match arg.get_long().filter(|long| long.contains('-')).map(|long| long.replace('-', "_")) {
+        Some(alias) => arg.alias(alias),
+        None => arg,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Args, clap::Error> {
+        Args::parse_from(["sft-infer"].iter().chain(arguments))
+    }
+
+    #[test]
+    fn the_command_is_consistent() {
+        Args::command().mut_args(also_in_snake_case).debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_the_library_s() {
+        let args = parse(&["--model-path", "m"]).unwrap();
+        assert_eq!(args.params(), GenerationParams::default());
+        assert_eq!((args.device, args.dtype), (DeviceChoice::Auto, DTypeChoice::Auto));
+    }
+
+    #[test]
+    fn every_flag_works_in_both_cases() {
+        for separator in ["-", "_"] {
+            let flags = [
+                ("model-path", "m"),
+                ("base-model", "b"),
+                ("prompt-template", "-{clinical_note}"),
+                ("input-file", "n.csv"),
+                ("output-file", "o"),
+                ("max-new-tokens", "7"),
+                ("temperature", "0.5"),
+                ("top-p", "0.9"),
+                ("top-k", "3"),
+                ("repetition-penalty", "1.5"),
+                ("seed", "9"),
+                ("device", "cuda:1"),
+                ("dtype", "bf16"),
+            ];
+            let arguments: Vec<String> = flags
+                .iter()
+                .flat_map(|(flag, value)| {
+                    [format!("--{}", flag.replace('-', separator)), (*value).into()]
+                })
+                .collect();
+            let args = parse(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+            assert_eq!(args.model_path, PathBuf::from("m"));
+            assert_eq!(args.base_model, Some("b".into()));
+            assert_eq!(args.prompt_template.as_deref(), Some("-{clinical_note}"));
+            assert_eq!(args.input_file, Some("n.csv".into()));
+            assert_eq!(args.output_file, Some("o".into()));
+            assert_eq!((args.device, args.dtype), (DeviceChoice::Cuda(1), DTypeChoice::Bf16));
+            let expected = GenerationParams {
+                max_new_tokens: 7,
+                temperature: 0.5,
+                top_p: Some(0.9),
+                top_k: Some(3),
+                repetition_penalty: 1.5,
+                seed: 9,
+            };
+            assert_eq!(args.params(), expected);
+        }
+        assert_eq!(parse(&["--model_path=m", "--merge_to=x"]).unwrap().merge_to, Some("x".into()));
+    }
+
+    #[test]
+    fn a_note_may_begin_with_a_hyphen() {
+        let args = parse(&["--model-path", "m", "--clinical-note", "- fever\n- cough"]).unwrap();
+        assert_eq!(args.clinical_note.as_deref(), Some("- fever\n- cough"));
+    }
+
+    #[test]
+    fn contradictions_are_wrong_usage() {
+        for wrong in [
+            &["--clinical-note", "a"][..],
+            &["--model-path", "m", "--clinical-note", "a", "--input-file", "b"],
+            &["--model-path", "m", "--merge-to", "x", "--clinical-note", "a"],
+            &["--model-path", "m", "--merge-to", "x", "--json"],
+            &["--model-path", "m", "--dtype", "f64"],
+            &["--model-path", "m", "--device", "tpu"],
+            &["--model-path", "m", "--top-k", "-1"],
+            &["--model-path", "m", "--nonsense"],
+        ] {
+            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What can go wrong, as one line for the user.
+
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+
+use sft_dataset::DatasetError;
+use sft_inference::InferenceError;
+
+/// Every failure of the program.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Nothing says which note to summarise.
+    #[error(
+        "no note to summarise: give --clinical-note TEXT, --input-file FILE, or pipe a note into \
+         standard input"
+    )]
+    NoNote,
+    /// The note on the command line or from the pipe holds nothing but space.
+    #[error("{source_name} is empty: give the text of a note")]
+    EmptyNote { source_name: &'static str },
+    /// Standard input is no text.
+    #[error("standard input is not UTF-8 text (byte {offset}): convert the note to UTF-8")]
+    StdinNotUtf8 { offset: usize },
+    /// The input file is neither kind.
+    #[error("{}: a .txt file (a note a line) or a .csv file (a column clinical_note) is needed", path.display())]
+    UnknownKind { path: PathBuf },
+    /// The system refused a file.
+    #[error("cannot {action} {what}: {source}; {remedy}")]
+    Io {
+        action: &'static str,
+        what: String,
+        remedy: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    /// A line or a row is not UTF-8.
+    #[error("{}:{line}: not UTF-8 text: convert the file to UTF-8", path.display())]
+    NotUtf8 { path: PathBuf, line: u64 },
+    /// The header has no column of notes.
+    #[error("{}: no column clinical_note among: {columns}: {remedy}", path.display())]
+    NoColumn { path: PathBuf, columns: String, remedy: &'static str },
+    /// A row has more or fewer fields than the header.
+    #[error("{}:{line}: the row has {fields} fields and the header {columns}: put text that holds commas, quotes or line breaks between quotes", path.display())]
+    RowLength { path: PathBuf, line: u64, fields: usize, columns: usize },
+    /// The file's rows are all empty.
+    #[error("{}: no note in this file: give a .txt file with a note a line, or a .csv file with rows under clinical_note", path.display())]
+    NoNoteInFile { path: PathBuf },
+    /// A note of a file is at fault.
+    #[error("{}:{line}", path.display())]
+    AtNote {
+        path: PathBuf,
+        line: u64,
+        #[source]
+        source: Box<InferenceError>,
+    },
+    /// The results would replace the notes.
+    #[error("{}: the output file is the input file: give another --output-file", path.display())]
+    OutputIsInput { path: PathBuf },
+    /// A folder or a device.
+    #[error("{}: not a file: give another --output-file, or none for standard output", path.display())]
+    OutputIsNoFile { path: PathBuf },
+    /// Ctrl-C cannot be caught.
+    #[error("cannot listen for Ctrl-C: leave out --output-file")]
+    Interrupt(#[from] ctrlc::Error),
+    /// The prompt template cannot be used.
+    #[error(transparent)]
+    Template(#[from] DatasetError),
+    /// The library refused.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
+    /// A result could not be put into JSON.
+    #[error("a result cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Error {
+    /// 2 where another command line is the remedy, else 1.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoNote
+            | Self::EmptyNote { .. }
+            | Self::UnknownKind { .. }
+            | Self::OutputIsInput { .. }
+            | Self::Template(_)
+            | Self::Inference(InferenceError::Params { .. }) => 2,
+            _ => 1,
+        }
+    }
+
+    /// Whether the reader of standard output has gone, which is no failure.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// The message and its causes in one line.
+    pub(crate) fn one_line(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !line.contains(&text) {
+                line.push_str(": ");
+                line.push_str(&text);
+            }
+            cause = error.source();
+        }
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}

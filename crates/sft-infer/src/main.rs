@@ -1,0 +1,39 @@
+//! Summarise clinical notes with a fine-tuned model.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod error;
+mod notes;
+mod output;
+mod partial;
+mod run;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Args;
+
+fn main() -> ExitCode {
+    let args = match Args::parse_from(std::env::args_os()) {
+        Ok(args) => args,
+        Err(error) => error.exit(), // also --help and --version
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
+    match run::run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where standard error is closed there is nobody to tell.
+            let _ = writeln!(io::stderr(), "error: {}", error.one_line());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What can go wrong between a note and its summary.
+
+use std::path::PathBuf;
+
+/// An error of this crate; the message ends with the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum InferenceError {
+    /// A model was named that is no folder on this machine.
+    #[error(
+        "`{0}` is not a folder on this machine, and this version does not download models: \
+         if it is a hub id, fetch it first (`hf download {0} --local-dir DIR`) and give DIR",
+        given.display()
+    )]
+    NotAFolder {
+        /// The name as it was given.
+        given: PathBuf,
+    },
+    /// The base an adapter names is no folder on this machine.
+    #[error(
+        "the adapter {} was trained on the base model `{base}`, which is not a folder on \
+         this machine: give the folder of that model as the base (--base-model)",
+        adapter.display()
+    )]
+    BaseNotAFolder {
+        /// The adapter's folder.
+        adapter: PathBuf,
+        /// The base model as the adapter names it.
+        base: String,
+    },
+    /// The embedded base model was asked for.
+    #[error(
+        "the embedded base model is not in this build: give the folder of a Hugging Face model"
+    )]
+    EmbeddedBase,
+    /// A base was given for a folder that is a model itself.
+    #[error(
+        "{} has no adapter_config.json, so it is a model and not an adapter: leave out the base \
+         model ({}), or give the adapter's folder",
+        folder.display(), base.display()
+    )]
+    BaseWithoutAdapter {
+        /// The model folder.
+        folder: PathBuf,
+        /// The base model that was given.
+        base: PathBuf,
+    },
+    /// Merging was asked for, but there is no adapter.
+    #[error(
+        "{} has no adapter_config.json, so there is nothing to merge: give an adapter's folder",
+        folder.display()
+    )]
+    NothingToMerge {
+        /// The model folder.
+        folder: PathBuf,
+    },
+    /// The folder a merged model should go to is in use.
+    #[error("{} exists and is not an empty folder: give a new one", folder.display())]
+    MergeTargetInUse {
+        /// The folder that was given.
+        folder: PathBuf,
+    },
+    /// One or more generation parameters are out of range.
+    #[error("{}", problems.join("; "))]
+    Params {
+        /// Every problem, with its remedy.
+        problems: Vec<String>,
+    },
+    /// A note has no text.
+    #[error("note {} is empty: give its text", note + 1)]
+    EmptyNote {
+        /// Index of the note.
+        note: usize,
+    },
+    /// A prompt leaves no room for a summary.
+    #[error(
+        "note {}: its prompt has {prompt_tokens} tokens and the model takes {limit} in all, \
+         summary included: shorten the note", note + 1
+    )]
+    PromptTooLong {
+        /// Index of the note.
+        note: usize,
+        /// Tokens of the prompt, template included.
+        prompt_tokens: usize,
+        /// `max_position_embeddings` of the model.
+        limit: usize,
+    },
+    /// The tokenizer makes an id that the model has no embedding for.
+    #[error(
+        "note {}: the tokenizer makes the id {id}, but the model's vocabulary has {vocab_size} \
+         tokens: the tokenizer and the model do not belong together", note + 1
+    )]
+    IdOutsideVocabulary {
+        /// Index of the note.
+        note: usize,
+        /// The id.
+        id: u32,
+        /// `vocab_size` of the model.
+        vocab_size: usize,
+    },
+    /// The model's scores cannot be compared.
+    #[error(
+        "note {}: the logits of token {} are not finite: the model's weights are damaged, or its \
+         numbers are too large for the data type (try f32)", note + 1, step + 1
+    )]
+    NonFiniteLogits {
+        /// Index of the note.
+        note: usize,
+        /// Index of the token that was to be chosen.
+        step: usize,
+    },
+    /// Ids could not be turned into text.
+    #[error("the tokenizer's decoder failed: use the tokenizer.json that belongs to the model")]
+    Decode {
+        /// The tokenizer's own error.
+        #[source]
+        source: tokenizers::Error,
+    },
+    /// A file could not be copied beside a merged model.
+    #[error("cannot copy {} into the merged model: copy it by hand", path.display())]
+    Copy {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The base model could not be read or run.
+    #[error(transparent)]
+    Model(#[from] sft_model::ModelError),
+    /// The adapter could not be read.
+    #[error(transparent)]
+    Adapter(#[from] sft_lora::LoraError),
+    /// The template or the tokenizer could not be used.
+    #[error(transparent)]
+    Prompt(#[from] sft_dataset::DatasetError),
+    /// A tensor operation failed.
+    #[error("a tensor operation failed")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl InferenceError {
+    /// The index of the note that is at fault, where it is one note's.
+    pub fn note(&self) -> Option<usize> {
+        match *self {
+            Self::EmptyNote { note }
+            | Self::PromptTooLong { note, .. }
+            | Self::IdOutsideVocabulary { note, .. }
+            | Self::NonFiniteLogits { note, .. } => Some(note),
+            _ => None,
+        }
+    }
+}

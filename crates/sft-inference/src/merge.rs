@@ -1,0 +1,44 @@
+//! An adapter folded into its base.
+
+use std::fs;
+use std::path::Path;
+
+use candle_core::{DType, Device};
+use sft_dataset::SftConfig;
+use sft_model::save_merged;
+
+use crate::InferenceError;
+use crate::open::Sources;
+
+/// Merges the adapter in `adapter` into its base, in f32 on the CPU, and writes a Hugging Face
+/// model folder to `out`. The base is the one the adapter names, or `base_model`.
+///
+/// The tokenizer and the template saved with the adapter go along.
+///
+/// # Errors
+/// `out` exists and is not an empty folder; there is no adapter; a file cannot be read or written.
+pub fn merge_adapter(
+    adapter: &Path,
+    base_model: Option<&Path>,
+    out: &Path,
+) -> Result<(), InferenceError> {
+    let is_empty_folder = || fs::read_dir(out).is_ok_and(|mut files| files.next().is_none());
+    if out.symlink_metadata().is_ok() && !is_empty_folder() {
+        return Err(InferenceError::MergeTargetInUse { folder: out.to_owned() });
+    }
+    let sources = Sources::find(adapter, base_model, &Device::Cpu)?;
+    if sources.adapter.is_none() {
+        return Err(InferenceError::NothingToMerge { folder: sources.folder });
+    }
+    let mut decoder = sources.load(DType::F32, &Device::Cpu)?;
+    decoder.merge_lora()?;
+    save_merged(&decoder, &sources.base, out)?;
+    for name in ["tokenizer.json", "tokenizer_config.json", SftConfig::FILE_NAME] {
+        let path = adapter.join(name);
+        if path.is_file() {
+            fs::copy(&path, out.join(name))
+                .map_err(|source| InferenceError::Copy { path, source })?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! The rows of a run: read, filtered, split.
+
+use std::path::Path;
+
+use sft_dataset::{Dataset, Record, shared_notes, split_by_note};
+
+use crate::error::CliError;
+use crate::resolve::{Settings, Validation};
+
+/// The factual rows of a run, and what their files hold.
+pub(crate) struct Rows {
+    pub(crate) train: Vec<Record>,
+    pub(crate) val: Vec<Record>,
+    /// Lines for the user about the files.
+    pub(crate) report: Vec<String>,
+    /// What deserves a second look.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Rows {
+    /// Reads the training file and the validation file, or splits the training file by note.
+    pub(crate) fn read(settings: &Settings) -> Result<Self, CliError> {
+        let mut rows =
+            Self { train: Vec::new(), val: Vec::new(), report: Vec::new(), notes: Vec::new() };
+        let factual = rows.factual(&settings.train_csv)?;
+        match &settings.validation {
+            Validation::Split(share) => {
+                (rows.train, rows.val) = split_by_note(factual, *share, settings.train.seed)?;
+                if *share > 0.0 && rows.val.is_empty() {
+                    rows.notes.push(
+                        "all rows have one note: nothing can be held out for validation".to_owned(),
+                    );
+                }
+            }
+            Validation::File(path) => {
+                rows.val = rows.factual(path)?;
+                rows.train = factual;
+                let shared = shared_notes(&rows.train, &rows.val);
+                if shared > 0 {
+                    rows.notes.push(format!(
+                        "{shared} notes of {} are also in the training file; the validation loss will look too good",
+                        path.display()
+                    ));
+                }
+            }
+        }
+        rows.report.push(format!(
+            "rows: {} to train on, {} to validate on",
+            rows.train.len(),
+            rows.val.len()
+        ));
+        Ok(rows)
+    }
+
+    fn factual(&mut self, path: &Path) -> Result<Vec<Record>, CliError> {
+        let dataset = Dataset::read_csv(path)?;
+        let factual = dataset.factual_records()?;
+        self.report.extend(
+            dataset.report.lines().iter().map(|line| format!("{}: {line}", path.display())),
+        );
+        Ok(factual)
+    }
+}

@@ -1,0 +1,103 @@
+//! What can go wrong in the binary itself, and the one line that reports any error.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+/// Everything `sft-train` can stop with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    #[error("cannot read the configuration file {}; check the path given to --config", path.display())]
+    ConfigRead { path: PathBuf, source: std::io::Error },
+    #[error("{}:{line}: not a valid configuration: {reason}", path.display())]
+    ConfigSyntax { path: PathBuf, line: usize, reason: String },
+    #[error("{}:{line}: unknown key `{key}`: {hint}", path.display())]
+    ConfigKey { path: PathBuf, line: usize, key: String, hint: String },
+    #[error("{}", list(problems))]
+    Settings { problems: Vec<String> },
+    #[error(
+        "the tokenizer makes {ids} ids, but the model has {vocab_size} embeddings; take tokenizer.json and weights of one model"
+    )]
+    Vocabulary { ids: usize, vocab_size: usize },
+    #[error("cannot listen for Ctrl-C")]
+    Signals(#[from] ctrlc::Error),
+    #[error(transparent)]
+    Dataset(#[from] sft_dataset::DatasetError),
+    #[error(transparent)]
+    Lora(#[from] sft_lora::LoraError),
+    #[error(transparent)]
+    Model(#[from] sft_model::ModelError),
+    #[error(transparent)]
+    Train(#[from] sft_trainer::TrainError),
+}
+
+impl CliError {
+    /// The exit status: 2 for what was asked, 1 for what happened.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::ConfigRead { .. }
+            | Self::ConfigSyntax { .. }
+            | Self::ConfigKey { .. }
+            | Self::Settings { .. } => 2,
+            _ => 1,
+        }
+    }
+}
+
+fn list(problems: &[String]) -> String {
+    match problems {
+        [one] => one.clone(),
+        many => format!("{} settings cannot be used: {}", many.len(), many.join("; ")),
+    }
+}
+
+/// The error and its causes on one line, each said once.
+pub(crate) fn one_line(error: &dyn Error) -> String {
+    let mut line = without_backtrace(&error.to_string());
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = without_backtrace(&error.to_string());
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line
+}
+
+/// A message as one line. Under RUST_BACKTRACE candle puts stack frames (`  0: ...`) below its messages.
+fn without_backtrace(text: &str) -> String {
+    let lines = text.lines().take_while(|line| !line.trim_start().starts_with("0: "));
+    lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_follow_on_the_same_line() {
+        let source = std::io::Error::other("the disk\nis gone");
+        let error = CliError::ConfigRead { path: "run.toml".into(), source };
+        assert_eq!(
+            one_line(&error),
+            "cannot read the configuration file run.toml; check the path given to --config: the disk is gone"
+        );
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn stack_frames_are_left_out() {
+        assert_eq!(
+            without_backtrace("shape mismatch\nin matmul\n   0: candle::bt\n   1: main"),
+            "shape mismatch in matmul"
+        );
+    }
+
+    #[test]
+    fn problems_are_counted_and_joined() {
+        let error = CliError::Settings { problems: vec!["a is 0".into(), "b is 1".into()] };
+        assert_eq!(one_line(&error), "2 settings cannot be used: a is 0; b is 1");
+        let error = CliError::Settings { problems: vec!["a is 0".into()] };
+        assert_eq!(one_line(&error), "a is 0");
+    }
+}

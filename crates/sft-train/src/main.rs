@@ -1,0 +1,39 @@
+//! `sft-train`: fine-tune a causal language model on clinical notes with LoRA.
+//!
+//! A thin binary: [`flags`] is what was typed, [`resolve`] what it means, [`run`] does it, and the libraries do the
+//! work.
+#![forbid(unsafe_code)]
+
+mod console;
+mod data;
+mod error;
+mod file;
+mod flags;
+mod layers;
+mod progress;
+mod report;
+mod resolve;
+mod run;
+mod signals;
+mod source;
+
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let flags = flags::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .init();
+    match run::run(flags) {
+        Ok(code) => code.into(),
+        Err(error) => {
+            console::error(error::one_line(&error));
+            error.exit_code().into()
+        }
+    }
+}

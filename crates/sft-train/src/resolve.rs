@@ -1,0 +1,302 @@
+//! What the settings mean: flags over configuration file over resumed run over initial adapter over defaults.
+//!
+//! All sources are [`Options`]. They are merged in one list, and [`Settings`] is built by taking the merged struct
+//! apart, so the compiler finds a setting that is read from the command line and used nowhere.
+
+use std::collections::BTreeSet;
+use std::fmt::{Display, Write};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use sft_dataset::PromptTemplate;
+use sft_lora::peft::PeftAdapter;
+use sft_lora::{LoraConfig, LoraError, TargetModules};
+use sft_model::runtime::{DTypeChoice, DeviceChoice};
+use sft_trainer::{ResumeFrom, Scheduler, TrainConfig, TrainError};
+
+use crate::error::{CliError, one_line};
+use crate::flags::Options;
+use crate::layers::{Entry, Origin, adapter_layer, defaults, merge};
+use crate::source;
+
+/// Where validation rows come from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Validation {
+    File(PathBuf),
+    /// The share of the training file's notes that is held out; 0: no validation.
+    Split(f64),
+}
+
+/// A run, resolved and valid as far as that can be known without opening data or model.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The base model as it was given.
+    pub(crate) model_name: String,
+    pub(crate) init_adapter: Option<PeftAdapter>,
+    pub(crate) device: DeviceChoice,
+    pub(crate) dtype: DTypeChoice,
+    pub(crate) train_csv: PathBuf,
+    pub(crate) validation: Validation,
+    pub(crate) max_length: usize,
+    pub(crate) template: PromptTemplate,
+    pub(crate) lora: LoraConfig,
+    pub(crate) train: TrainConfig,
+    pub(crate) output_dir: PathBuf,
+    pub(crate) resume: ResumeFrom,
+    pub(crate) dry_run: bool,
+    /// Every setting with its value and origin, in the order of the flags.
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Settings {
+    /// Merges the layers (strongest first) over the initial adapter and the defaults, and checks the result.
+    /// `notes` receives what a user should know although it is no error. Every problem is reported at once.
+    pub(crate) fn resolve(
+        mut layers: Vec<(Origin, Options)>,
+        init_adapter: Option<PeftAdapter>,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, CliError> {
+        let mut problems = Vec::new();
+        if let Some(adapter) = &init_adapter {
+            for (origin, options) in &layers {
+                adapter_conflicts(*origin, options, adapter, &mut problems);
+            }
+            layers.push((Origin::InitAdapter, adapter_layer(&adapter.lora)));
+        }
+        let typed = merge(&layers).0;
+        layers.push((Origin::Default, defaults(&typed, &|path| path.is_file())));
+        let (options, entries) = merge(&layers);
+        build(options, entries, init_adapter, notes, &mut problems)
+            .ok_or(CliError::Settings { problems })
+    }
+
+    /// Records the number format that `auto` became, so that a resumed or repeated run takes the same.
+    pub(crate) fn settle(&mut self, name: &str, value: &str) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.name == name) {
+            entry.value = Some(toml::Value::String(value.to_owned()));
+        }
+    }
+
+    /// The run as a configuration file that repeats it. What concerns one invocation only is left out.
+    pub(crate) fn to_toml(&self) -> String {
+        let mut text = String::from(
+            "# Repeat this run: sft-train --config run_config.toml --output_dir DIR\n",
+        );
+        for entry in self.entries.iter().filter(|entry| !matches!(entry.name, "resume" | "dry_run"))
+        {
+            if let Some(value) = &entry.value {
+                let _ = writeln!(text, "{} = {value} # {}", entry.name, entry.origin);
+            }
+        }
+        text
+    }
+}
+
+/// Takes the merged options apart. `None` when there are problems.
+fn build(
+    options: Options,
+    entries: Vec<Entry>,
+    mut init_adapter: Option<PeftAdapter>,
+    notes: &mut Vec<String>,
+    problems: &mut Vec<String>,
+) -> Option<Settings> {
+    let Options {
+        model_name,
+        init_adapter: _,
+        device,
+        dtype,
+        train_csv,
+        val_csv,
+        val_split,
+        max_length,
+        prompt_template,
+        lora_r,
+        lora_alpha,
+        lora_dropout,
+        lora_target_modules,
+        num_epochs,
+        max_steps,
+        batch_size,
+        gradient_accumulation_steps,
+        learning_rate,
+        lr_scheduler,
+        warmup_ratio,
+        weight_decay,
+        max_grad_norm,
+        seed,
+        no_shuffle,
+        gradient_checkpointing,
+        output_dir,
+        save_steps,
+        save_total_limit,
+        eval_steps,
+        early_stopping_patience,
+        resume,
+        dry_run,
+    } = options;
+    // The last layer has a value for every setting unwrapped here; `Option`s stay where "not set" means something.
+    let mut check = |result: Result<(), String>| problems.extend(result.err());
+
+    let model_name = source::canonical(model_name.unwrap_or_default(), notes);
+    check(source::folder(&model_name));
+    let train_csv = train_csv.unwrap_or_default();
+    if entries.iter().any(|entry| entry.name == "train_csv" && entry.origin == Origin::Default)
+        && !train_csv.is_file()
+    {
+        check(Err(format!(
+            "there is no {}; give the training file: --train_csv FILE",
+            train_csv.display()
+        )));
+    }
+    let validation = match (val_csv, val_split) {
+        (Some(path), split) => {
+            if split.is_some() {
+                notes.push(format!(
+                    "val_split is not used: {} is the validation file",
+                    path.display()
+                ));
+            }
+            Validation::File(path)
+        }
+        (None, split) => Validation::Split(split.unwrap_or_default()),
+    };
+    if let Validation::Split(share) = validation
+        && !(0.0..1.0).contains(&share)
+    {
+        check(Err(format!(
+            "val_split is {share}; give a share from 0 (no validation) to less than 1"
+        )));
+    }
+    if validation == Validation::Split(0.0) && early_stopping_patience.is_some() {
+        check(Err(
+            "early_stopping_patience needs validation data; give --val_csv or a val_split above 0"
+                .to_owned(),
+        ));
+    }
+    let max_length = max_length.unwrap_or_default();
+    if max_length == 0 {
+        check(Err("max_length is 0; give the longest example in tokens, such as 512".to_owned()));
+    }
+
+    let train = TrainConfig {
+        num_epochs: num_epochs.unwrap_or_default(),
+        max_steps,
+        batch_size: batch_size.unwrap_or_default(),
+        gradient_accumulation_steps: gradient_accumulation_steps.unwrap_or_default(),
+        learning_rate: learning_rate.unwrap_or_default(),
+        lr_scheduler: parsed(lr_scheduler, "lr_scheduler", problems).unwrap_or(Scheduler::Cosine),
+        warmup_ratio: warmup_ratio.unwrap_or_default(),
+        weight_decay: weight_decay.unwrap_or_default(),
+        max_grad_norm: max_grad_norm.unwrap_or_default(),
+        seed: seed.unwrap_or_default(),
+        shuffle: !no_shuffle.unwrap_or_default(),
+        gradient_checkpointing: gradient_checkpointing.unwrap_or_default(),
+        save_steps,
+        save_total_limit,
+        eval_steps,
+        early_stopping_patience,
+    };
+    match train.validate() {
+        Ok(()) => {}
+        Err(TrainError::InvalidConfig { problems: all }) => problems.extend(all),
+        Err(other) => problems.push(one_line(&other)),
+    }
+    let lora_dropout = lora_dropout.unwrap_or_default();
+    let lora = match &mut init_adapter {
+        Some(adapter) => {
+            adapter.lora.lora_dropout = lora_dropout;
+            adapter.lora.clone()
+        }
+        None => LoraConfig {
+            r: lora_r.unwrap_or_default(),
+            lora_alpha: lora_alpha.unwrap_or_default(),
+            lora_dropout,
+            target_modules: parsed(lora_target_modules, "lora_target_modules", problems)
+                .unwrap_or(TargetModules::AllLinear),
+            ..LoraConfig::default()
+        },
+    };
+    match lora.validate() {
+        Ok(()) => {}
+        Err(LoraError::Config { problems: all }) => problems.extend(all),
+        Err(other) => problems.push(one_line(&other)),
+    }
+
+    let template = PromptTemplate::from_arg(&prompt_template.unwrap_or_default());
+    let device = parsed(device, "device", problems);
+    let dtype = parsed(dtype, "dtype", problems);
+    let template = template.map_err(|error| problems.push(one_line(&error))).ok();
+    let (Some(device), Some(dtype), Some(template), []) =
+        (device, dtype, template, problems.as_slice())
+    else {
+        return None;
+    };
+    let mut settings = Settings {
+        model_name,
+        init_adapter,
+        device,
+        dtype,
+        train_csv,
+        validation,
+        max_length,
+        template,
+        lora,
+        train,
+        output_dir: output_dir.unwrap_or_default(),
+        resume: resume.map_or(ResumeFrom::Fresh, |text| resume_from(&text)),
+        dry_run: dry_run.unwrap_or_default(),
+        entries,
+    };
+    let text = settings.template.text().to_owned();
+    settings.settle("prompt_template", &text);
+    Some(settings)
+}
+
+/// `auto`, or a checkpoint folder.
+pub(crate) fn resume_from(text: &str) -> ResumeFrom {
+    if text == "auto" { ResumeFrom::Auto } else { ResumeFrom::Dir(text.into()) }
+}
+
+fn parsed<T: FromStr<Err: Display>>(
+    text: Option<String>,
+    name: &str,
+    problems: &mut Vec<String>,
+) -> Option<T> {
+    text?.parse().map_err(|error: T::Err| problems.push(format!("{name}: {error}"))).ok()
+}
+
+/// Values that contradict the adapter the run starts from.
+fn adapter_conflicts(
+    origin: Origin,
+    options: &Options,
+    adapter: &PeftAdapter,
+    problems: &mut Vec<String>,
+) {
+    let mut differs = |name: &str, given: String, own: String| {
+        problems.push(format!(
+            "{name} is {given} ({origin}), but the adapter in {} has {own}; leave {name} out or start from another adapter",
+            adapter.dir.display()
+        ));
+    };
+    let lora = &adapter.lora;
+    if let Some(r) = options.lora_r.filter(|&r| r != lora.r) {
+        differs("lora_r", r.to_string(), lora.r.to_string());
+    }
+    if let Some(alpha) = options.lora_alpha.filter(|&alpha| alpha != lora.lora_alpha) {
+        differs("lora_alpha", alpha.to_string(), lora.lora_alpha.to_string());
+    }
+    let own = lora.target_modules.to_string();
+    if let Some(targets) =
+        options.lora_target_modules.as_ref().filter(|targets| names(targets) != names(&own))
+    {
+        differs("lora_target_modules", targets.clone(), own);
+    }
+}
+
+/// A list of modules whatever its order.
+fn names(targets: &str) -> BTreeSet<&str> {
+    targets.split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests;
