@@ -34,15 +34,12 @@ pub(crate) enum Error {
         #[source]
         source: io::Error,
     },
-    /// A line or a row is not UTF-8.
+    /// A line is not UTF-8.
     #[error("{}:{line}: not UTF-8 text: convert the file to UTF-8", path.display())]
     NotUtf8 { path: PathBuf, line: u64 },
-    /// The header has no column of notes.
-    #[error("{}: no column clinical_note among: {columns}: {remedy}", path.display())]
-    NoColumn { path: PathBuf, columns: String, remedy: &'static str },
-    /// A row has more or fewer fields than the header.
-    #[error("{}:{line}: the row has {fields} fields and the header {columns}: put text that holds commas, quotes or line breaks between quotes", path.display())]
-    RowLength { path: PathBuf, line: u64, fields: usize, columns: usize },
+    /// The .csv file of notes cannot be read.
+    #[error(transparent)]
+    Csv(DatasetError),
     /// The file's rows are all empty.
     #[error("{}: no note in this file: give a .txt file with a note a line, or a .csv file with rows under clinical_note", path.display())]
     NoNoteInFile { path: PathBuf },
@@ -65,7 +62,7 @@ pub(crate) enum Error {
     Interrupt(#[from] ctrlc::Error),
     /// The prompt template cannot be used.
     #[error(transparent)]
-    Template(#[from] DatasetError),
+    Template(DatasetError),
     /// The library refused.
     #[error(transparent)]
     Inference(#[from] InferenceError),

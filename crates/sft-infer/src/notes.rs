@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
+use sft_dataset::NoteRow;
+
 use crate::cli::Args;
 use crate::error::Error;
 
@@ -73,18 +75,11 @@ impl Notes {
     /// Reads a .txt or .csv file.
     pub(crate) fn from_file(path: &Path) -> Result<Self, Error> {
         let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-        let parse = match extension.as_deref() {
-            Some("txt") => lines,
-            Some("csv") => csv_rows,
+        let (notes, rows) = match extension.as_deref() {
+            Some("txt") => lines(path)?,
+            Some("csv") => csv_rows(path)?,
             _ => return Err(Error::UnknownKind { path: path.to_owned() }),
         };
-        let bytes = fs::read(path).map_err(|source| Error::Io {
-            action: "read",
-            what: path.display().to_string(),
-            remedy: "check the path of --input-file",
-            source,
-        })?;
-        let (notes, rows) = parse(path, without_bom(&bytes))?;
         if notes.is_empty() {
             return Err(Error::NoNoteInFile { path: path.to_owned() });
         }
@@ -97,7 +92,14 @@ fn without_bom(bytes: &[u8]) -> &[u8] {
 }
 
 /// A note a line; lines without text count but are no notes.
-fn lines(path: &Path, bytes: &[u8]) -> Result<(Vec<Note>, usize), Error> {
+fn lines(path: &Path) -> Result<(Vec<Note>, usize), Error> {
+    let bytes = fs::read(path).map_err(|source| Error::Io {
+        action: "read",
+        what: path.display().to_string(),
+        remedy: "check the path of --input-file",
+        source,
+    })?;
+    let bytes = without_bom(&bytes);
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let (mut notes, mut rows) = (Vec::new(), 0);
     for (row, line) in bytes.split(|&b| b == b'\n').enumerate() {
@@ -114,84 +116,18 @@ fn lines(path: &Path, bytes: &[u8]) -> Result<(Vec<Note>, usize), Error> {
 }
 
 /// The `clinical_note` column, with the `id` column where there is one.
-fn csv_rows(path: &Path, bytes: &[u8]) -> Result<(Vec<Note>, usize), Error> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
-    let read_error = |error: csv::Error| Error::Io {
-        action: "read",
-        what: path.display().to_string(),
-        remedy: "check that it is a CSV file",
-        source: error.into(),
-    };
-    let header = reader.byte_headers().map_err(read_error)?.clone();
-    let column = |name: &str| {
-        header.iter().position(|field| field.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
-    };
-    let Some(note_column) = column("clinical_note") else {
-        return Err(no_column(path, &header));
-    };
-    let id_column = column("id");
-
-    let mut notes = Vec::new();
-    let mut rows = 0;
-    let mut lines = LineCounter { bytes, offset: 0, line: 1 };
-    for (row, record) in reader.byte_records().enumerate() {
-        let record = record.map_err(read_error)?;
-        let line = lines.at(record.position().map_or(0, csv::Position::byte) as usize);
-        if record.len() != header.len() {
-            return Err(Error::RowLength {
-                path: path.to_owned(),
-                line,
-                fields: record.len(),
-                columns: header.len(),
-            });
-        }
-        let text = |column: usize| {
-            std::str::from_utf8(&record[column])
-                .map(|text| text.trim().to_owned())
-                .map_err(|_| Error::NotUtf8 { path: path.to_owned(), line })
-        };
-        let note =
-            Note { row, line, id: id_column.map(text).transpose()?, text: text(note_column)? };
-        if note.text.is_empty() {
+fn csv_rows(path: &Path) -> Result<(Vec<Note>, usize), Error> {
+    let rows = sft_dataset::read_notes(path).map_err(Error::Csv)?;
+    let count = rows.len();
+    let mut notes = Vec::with_capacity(count);
+    for (row, NoteRow { line, id, clinical_note: text }) in rows.into_iter().enumerate() {
+        if text.is_empty() {
             tracing::warn!("{}:{line}: the row has no note: skipped", path.display());
         } else {
-            notes.push(note);
+            notes.push(Note { row, line, id, text });
         }
-        rows = row + 1;
     }
-    Ok((notes, rows))
-}
-
-fn no_column(path: &Path, header: &csv::ByteRecord) -> Error {
-    let names: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
-    let columns =
-        if names.is_empty() { "(the file is empty)".to_owned() } else { names.join(", ") };
-    let remedy = if names.len() == 1 && columns.contains([';', '\t']) {
-        "separate the columns with commas"
-    } else {
-        "give the column that holds the notes this name in the first line"
-    };
-    Error::NoColumn { path: path.to_owned(), columns, remedy }
-}
-
-/// Line numbers of rising offsets. The csv crate's own are one short after a CRLF.
-struct LineCounter<'a> {
-    bytes: &'a [u8],
-    offset: usize,
-    line: u64,
-}
-
-impl LineCounter<'_> {
-    /// The line of the first byte at or after `offset` that is no line break.
-    fn at(&mut self, offset: usize) -> u64 {
-        let mut end = offset.min(self.bytes.len());
-        while self.bytes.get(end).is_some_and(|b| matches!(b, b'\r' | b'\n')) {
-            end += 1;
-        }
-        self.line += self.bytes[self.offset..end].split(|&b| b == b'\n').skip(1).count() as u64;
-        self.offset = end;
-        self.line
-    }
+    Ok((notes, count))
 }
 
 #[cfg(test)]

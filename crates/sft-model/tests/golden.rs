@@ -441,7 +441,7 @@ fn configs_in_the_older_keys_mean_the_same() {
         let mut config: serde_json::Value = serde_json::from_str(&old).unwrap();
         config.as_object_mut().unwrap().remove("rope_theta").unwrap();
         fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
-        let error = ModelDir::open(dir.path()).err().expect("a config without a theta").to_string();
+        let error = ModelDir::open(dir.path()).expect_err("a config without a theta").to_string();
         assert!(error.contains("rope_theta"), "{error}");
     }
 }

@@ -26,7 +26,10 @@ pub(crate) fn difference(a: &Tensor, b: &Tensor) -> f64 {
 
 /// Checks autograd's gradients of `sum(f(inputs) . weight)` against central differences, entry by
 /// entry, in f64.
-pub(crate) fn check_gradients(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> candle_core::Result<Tensor>) {
+pub(crate) fn check_gradients(
+    inputs: &[Tensor],
+    f: impl Fn(&[Tensor]) -> candle_core::Result<Tensor>,
+) {
     let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
     let y = f(&tensors).unwrap();

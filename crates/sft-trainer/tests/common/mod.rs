@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde_json::{Value, json};
+use safetensors::tensor::SafeTensors;
+use serde_json::Value;
 use sft_dataset::{Example, SftConfig};
+use sft_fixtures::LlamaShape;
 use sft_kernels::random::{module_key, uniform};
 use sft_lora::LoraConfig;
 use sft_model::{Decoder, ModelDir};
@@ -285,53 +286,22 @@ fn normal(name: &str, seed: u64, len: usize, std: f32) -> Vec<f32> {
 
 /// Two blocks, 4 query heads on 2 key/value heads, hidden 32.
 fn write_model(dir: &Path, broken_token: bool) {
-    fs::create_dir_all(dir).unwrap();
-    let config = json!({
-        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 32, "intermediate_size": 48,
-        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": VOCAB,
-        "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
-        "tie_word_embeddings": false, "bos_token_id": 1, "eos_token_id": EOS, "torch_dtype": "float32",
-    });
-    fs::write(dir.join("config.json"), config.to_string()).unwrap();
-    let vocab = VOCAB as usize;
-    let mut shapes = vec![
-        ("model.embed_tokens.weight".to_owned(), vec![vocab, 32]),
-        ("model.norm.weight".to_owned(), vec![32]),
-        ("lm_head.weight".to_owned(), vec![vocab, 32]),
-    ];
-    for layer in 0..2 {
-        for (name, shape) in [
-            ("input_layernorm", vec![32]),
-            ("post_attention_layernorm", vec![32]),
-            ("self_attn.q_proj", vec![32, 32]),
-            ("self_attn.k_proj", vec![16, 32]),
-            ("self_attn.v_proj", vec![16, 32]),
-            ("self_attn.o_proj", vec![32, 32]),
-            ("mlp.gate_proj", vec![48, 32]),
-            ("mlp.up_proj", vec![48, 32]),
-            ("mlp.down_proj", vec![32, 48]),
-        ] {
-            shapes.push((format!("model.layers.{layer}.{name}.weight"), shape));
-        }
+    let shape = LlamaShape {
+        hidden_size: 32,
+        intermediate_size: 48,
+        head_dim: 8,
+        vocab_size: VOCAB as usize,
+        max_position_embeddings: 64,
+        ..LlamaShape::default()
+    };
+    shape.write(dir, 3).unwrap();
+    if broken_token {
+        let path = dir.join("model.safetensors");
+        let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+        let name = "model.embed_tokens.weight";
+        let mut rows: Vec<Vec<f32>> = tensors[name].to_vec2().unwrap();
+        rows[BROKEN_TOKEN as usize].fill(f32::NAN);
+        tensors.insert(name.to_owned(), Tensor::new(rows, &Device::Cpu).unwrap());
+        candle_core::safetensors::save(&tensors, path).unwrap();
     }
-    let data: BTreeMap<_, _> = shapes
-        .into_iter()
-        .map(|(name, shape)| {
-            let mut values = normal(&name, 3, shape.iter().product(), 0.15);
-            if shape.len() == 1 {
-                for value in &mut values {
-                    *value += 1.0;
-                }
-            }
-            if broken_token && name.contains("embed") {
-                values[BROKEN_TOKEN as usize * 32..].fill(f32::NAN);
-            }
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            (name, (shape, bytes))
-        })
-        .collect();
-    let views = data.iter().map(|(name, (shape, bytes))| {
-        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
-    });
-    safetensors::serialize_to_file(views, None, &dir.join("model.safetensors")).unwrap();
 }

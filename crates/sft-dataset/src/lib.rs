@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod batch;
+mod config;
+mod error;
+mod example;
+mod permutation;
+mod prompt;
+mod random;
+mod records;
+mod split;
+
+pub use batch::{Batch, Target};
+pub use config::SftConfig;
+pub use error::DatasetError;
+pub use example::{EncodeReport, EncodedSet, Example, LengthStats, TooLong, Truncated, encode};
+pub use permutation::Permutation;
+pub use prompt::{Encoded, Piece, PromptTemplate, PromptTokenizer};
+pub use records::{CsvReport, Dataset, Dropped, DuplicateId, NoteRow, Record, read_notes};
+pub use split::{shared_notes, split_by_note};

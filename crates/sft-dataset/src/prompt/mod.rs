@@ -1,0 +1,10 @@
+//! From a record to token ids: the one place that builds prompts, for training and generation.
+
+mod added_tokens;
+mod border;
+mod template;
+mod text;
+mod tokenizer;
+
+pub use template::PromptTemplate;
+pub use tokenizer::{Encoded, Piece, PromptTokenizer};

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod atomic;
+mod config;
+mod error;
+mod linear;
+pub mod peft;
+mod targets;
+pub mod torch_file;
+
+pub use config::LoraConfig;
+pub use error::LoraError;
+pub use linear::LoraLinear;
+pub use targets::TargetModules;

@@ -1,0 +1,155 @@
+//! The files of `torch.save`: a zip archive with a pickle in it, read and written without executing
+//! anything.
+//!
+//! Only a dictionary of tensors is understood, which is what a state dict is. A pickle is a program;
+//! like `torch.load(weights_only=True)`, the reader knows the few calls that rebuild a tensor and
+//! refuses every other.
+
+mod pickle;
+mod unpickle;
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufReader, Cursor, Read, Write},
+    path::Path,
+};
+
+use candle_core::{Device, Tensor};
+use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter, write::SimpleFileOptions};
+
+use crate::{LoraError, atomic};
+use unpickle::StoredTensor;
+
+/// The folder inside the archive.
+const ROOT: &str = "archive";
+
+/// Tensors begin at multiples of this, as in files of newer versions of PyTorch, so that they can be
+/// mapped.
+const ALIGNMENT: u16 = 64;
+
+/// Reads every tensor of a state dict, in the types of the file, by name.
+///
+/// # Errors
+/// [`LoraError::TorchFile`] when the file is damaged, was written before PyTorch 1.6, or holds
+/// anything but tensors; [`LoraError::Io`] when it cannot be opened.
+pub fn read(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, LoraError> {
+    let file = File::open(path).map_err(|source| LoraError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let damaged = |reason: String| LoraError::TorchFile { path: path.to_owned(), reason };
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| {
+        damaged(format!("{error} (files from before PyTorch 1.6 are no archives)"))
+    })?;
+    let root = archive
+        .file_names()
+        .filter_map(Result::ok)
+        .find_map(|name| name.strip_suffix("data.pkl").map(str::to_owned))
+        .ok_or_else(|| damaged("it has no entry data.pkl".to_owned()))?;
+    let byteorder = format!("{root}byteorder");
+    if archive.index_for_name(&byteorder).is_some()
+        && entry(&mut archive, &byteorder, None).map_err(damaged)? != b"little"
+    {
+        return Err(damaged("its numbers are big endian".to_owned()));
+    }
+    let program = entry(&mut archive, &format!("{root}data.pkl"), None).map_err(damaged)?;
+    let mut tensors = BTreeMap::new();
+    for (name, stored) in unpickle::state_dict(&program).map_err(damaged)? {
+        let key = format!("{root}data/{}", stored.storage.key);
+        let bytes = stored
+            .storage
+            .bytes()
+            .and_then(|size| entry(&mut archive, &key, Some(size)))
+            .and_then(|storage| elements(&stored, storage))
+            .map_err(|reason| damaged(format!("tensor {name}: {reason}")))?;
+        let tensor = Tensor::from_raw_buffer(&bytes, stored.storage.dtype, &stored.shape, device)?;
+        tensors.insert(name.to_owned(), tensor);
+    }
+    Ok(tensors)
+}
+
+/// Writes tensors as f32, as `torch.save(dict)` would. The same tensors give the same bytes.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), LoraError> {
+    let shapes = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.dims()));
+    let mut entries = vec![
+        ("data.pkl".to_owned(), pickle::state_dict(shapes)),
+        ("byteorder".to_owned(), b"little".to_vec()),
+    ];
+    for (key, tensor) in tensors.values().enumerate() {
+        entries.push((format!("data/{key}"), f32_bytes(tensor)?));
+    }
+    entries.push(("version".to_owned(), b"3\n".to_vec()));
+
+    let failed = |error: zip::result::ZipError| LoraError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source: error.into(),
+    };
+    // Nothing of the clock or the system enters the file.
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .system(System::Unix)
+        .with_alignment(ALIGNMENT);
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in &entries {
+        archive.start_file(format!("{ROOT}/{name}"), options).map_err(failed)?;
+        archive.write_all(bytes).map_err(|error| failed(error.into()))?;
+    }
+    let bytes = archive.finish().map_err(failed)?.into_inner();
+    atomic::write(path, &bytes)
+}
+
+/// The elements of a tensor as f32, in row order, little endian.
+pub(crate) fn f32_bytes(tensor: &Tensor) -> Result<Vec<u8>, LoraError> {
+    let values = tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect())
+}
+
+/// One entry of the archive, of the size that is expected of it. The archive's checksum is verified.
+fn entry(
+    archive: &mut ZipArchive<BufReader<File>>,
+    name: &str,
+    size: Option<u64>,
+) -> Result<Vec<u8>, String> {
+    let mut entry = archive.by_name(name).map_err(|error| format!("entry {name}: {error}"))?;
+    if let Some(size) = size.filter(|&size| size != entry.size()) {
+        return Err(format!("entry {name} has {} bytes instead of {size}", entry.size()));
+    }
+    // Not allocated by the declared size, which may be a lie.
+    let mut bytes = Vec::new();
+    entry.read_to_end(&mut bytes).map_err(|error| format!("entry {name}: {error}"))?;
+    match size {
+        Some(size) if size != bytes.len() as u64 => Err(format!("entry {name} is cut short")),
+        _ => Ok(bytes),
+    }
+}
+
+/// The elements of a tensor in row order, out of its storage.
+fn elements(tensor: &StoredTensor<'_>, storage: Vec<u8>) -> Result<Vec<u8>, String> {
+    let (count, last) = tensor.extent().ok_or("its shape is out of range")?;
+    let width = tensor.storage.dtype.size_in_bytes();
+    let stored = storage.len() / width;
+    if count > stored || (count > 0 && last >= stored) {
+        return Err("it reaches beyond its storage".to_owned());
+    }
+    if tensor.is_contiguous() {
+        let start = tensor.offset.min(stored) * width;
+        return Ok(storage[start..start + count * width].to_vec());
+    }
+    let mut bytes = Vec::with_capacity(count * width);
+    for element in 0..count {
+        let (mut rest, mut at) = (element, tensor.offset);
+        for (size, stride) in tensor.shape.iter().zip(&tensor.stride).rev() {
+            at += rest % size * stride;
+            rest /= size;
+        }
+        bytes.extend_from_slice(&storage[at * width..(at + 1) * width]);
+    }
+    Ok(bytes)
+}
