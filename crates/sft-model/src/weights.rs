@@ -6,10 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use candle_core::{DType, Device, Tensor, pickle::PthTensors};
+use candle_core::{DType, Device, Tensor};
 use safetensors::{SafeTensors, tensor::TensorInfo};
 use serde::Deserialize;
 use sft_kernels::MappedFile;
+use sft_lora::torch_file::TorchFile;
 
 use crate::{ModelError, Result};
 
@@ -29,10 +30,7 @@ enum WeightFile {
         start: usize,
         tensors: BTreeMap<String, TensorInfo>,
     },
-    Pickle {
-        path: PathBuf,
-        tensors: PthTensors,
-    },
+    Torch(TorchFile),
 }
 
 #[derive(Deserialize)]
@@ -107,10 +105,7 @@ impl WeightFiles {
             WeightFile::Safetensors { tensors, .. } => {
                 tensors.get(name).map_or(0, |info| info.data_offsets.1 - info.data_offsets.0)
             }
-            WeightFile::Pickle { tensors, .. } => {
-                let info = tensors.tensor_infos().get(name);
-                info.map_or(0, |info| info.layout.shape().elem_count() * info.dtype.size_in_bytes())
-            }
+            WeightFile::Torch(file) => file.size(name),
         })
     }
 
@@ -154,9 +149,7 @@ impl WeightFile {
             problem: format!("the file is truncated or broken ({why}); fetch it again"),
         };
         if path.extension().is_some_and(|extension| extension == "bin") {
-            // candle's reader interprets the pickle as data and executes nothing.
-            let tensors = PthTensors::new(path, None).map_err(|error| broken(error.to_string()))?;
-            return Ok(Self::Pickle { path: path.into(), tensors });
+            return Ok(Self::Torch(TorchFile::open(path)?));
         }
         let bytes = MappedFile::open(path)
             .map_err(|source| ModelError::io(path, "map this file", source))?;
@@ -172,7 +165,7 @@ impl WeightFile {
     fn names(&self) -> Vec<String> {
         match self {
             Self::Safetensors { tensors, .. } => tensors.keys().cloned().collect(),
-            Self::Pickle { tensors, .. } => tensors.tensor_infos().keys().cloned().collect(),
+            Self::Torch(file) => file.names().map(str::to_owned).collect(),
         }
     }
 
@@ -180,12 +173,7 @@ impl WeightFile {
         let refuse =
             |path: &Path, problem: String| ModelError::Weights { path: path.into(), problem };
         match self {
-            Self::Pickle { path, tensors } => {
-                let tensor = tensors.get(name).map_err(|error| {
-                    refuse(path, format!("cannot read tensor `{name}` ({error}); fetch it again"))
-                })?;
-                tensor.ok_or_else(|| refuse(path, format!("no tensor `{name}`")))
-            }
+            Self::Torch(file) => Ok(file.tensor(name, &Device::Cpu)?),
             Self::Safetensors { path, bytes, start, tensors } => {
                 let info =
                     tensors.get(name).ok_or_else(|| refuse(path, format!("no tensor `{name}`")))?;

@@ -12,7 +12,8 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{BufReader, Cursor, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use candle_core::{Device, Tensor};
@@ -28,46 +29,88 @@ const ROOT: &str = "archive";
 /// mapped.
 const ALIGNMENT: u16 = 64;
 
+/// A state dict on disk: what is in it is known, and each tensor is read when it is asked for.
+#[derive(Debug)]
+pub struct TorchFile {
+    path: PathBuf,
+    archive: Mutex<ZipArchive<BufReader<File>>>,
+    /// What the names of the archive's entries begin with.
+    root: String,
+    tensors: BTreeMap<String, StoredTensor<String>>,
+}
+
+impl TorchFile {
+    /// Opens a file and runs its pickle.
+    ///
+    /// # Errors
+    /// [`LoraError::TorchFile`] when the file is damaged, was written before PyTorch 1.6, or holds
+    /// anything but tensors; [`LoraError::Io`] when it cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, LoraError> {
+        let file = File::open(path).map_err(|source| LoraError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        let damaged = |reason: String| LoraError::TorchFile { path: path.to_owned(), reason };
+        let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| {
+            damaged(format!("{error} (files from before PyTorch 1.6 are no archives)"))
+        })?;
+        let root = archive
+            .file_names()
+            .filter_map(Result::ok)
+            .find_map(|name| name.strip_suffix("data.pkl").map(str::to_owned))
+            .ok_or_else(|| damaged("it has no entry data.pkl".to_owned()))?;
+        let byteorder = format!("{root}byteorder");
+        if archive.index_for_name(&byteorder).is_some()
+            && entry(&mut archive, &byteorder, None).map_err(damaged)? != b"little"
+        {
+            return Err(damaged("its numbers are big endian".to_owned()));
+        }
+        let program = entry(&mut archive, &format!("{root}data.pkl"), None).map_err(damaged)?;
+        let tensors = unpickle::state_dict(&program).map_err(damaged)?;
+        Ok(Self { path: path.to_owned(), archive: Mutex::new(archive), root, tensors })
+    }
+
+    /// Names of the tensors, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Size of a tensor in bytes; 0 for a name that is not there.
+    pub fn size(&self, name: &str) -> usize {
+        self.tensors.get(name).map_or(0, |stored| {
+            let count = stored.extent().map_or(0, |(count, _)| count);
+            count.saturating_mul(stored.storage.dtype.size_in_bytes())
+        })
+    }
+
+    /// Reads one tensor, in the type it has in the file.
+    ///
+    /// # Errors
+    /// [`LoraError::TorchFile`] when it is not there or its data is damaged.
+    pub fn tensor(&self, name: &str, device: &Device) -> Result<Tensor, LoraError> {
+        let damaged = |reason: String| LoraError::TorchFile {
+            path: self.path.clone(),
+            reason: format!("tensor {name}: {reason}"),
+        };
+        let stored =
+            self.tensors.get(name).ok_or_else(|| damaged("it is not in this file".to_owned()))?;
+        let key = format!("{}data/{}", self.root, stored.storage.key);
+        let size = stored.storage.bytes().map_err(damaged)?;
+        let mut archive = self.archive.lock().unwrap_or_else(PoisonError::into_inner);
+        let storage = entry(&mut archive, &key, Some(size)).map_err(damaged)?;
+        let bytes = elements(stored, storage).map_err(damaged)?;
+        Ok(Tensor::from_raw_buffer(&bytes, stored.storage.dtype, &stored.shape, device)?)
+    }
+}
+
 /// Reads every tensor of a state dict, in the types of the file, by name.
 ///
 /// # Errors
-/// [`LoraError::TorchFile`] when the file is damaged, was written before PyTorch 1.6, or holds
-/// anything but tensors; [`LoraError::Io`] when it cannot be opened.
+/// As [`TorchFile::open`] and [`TorchFile::tensor`].
 pub fn read(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, LoraError> {
-    let file = File::open(path).map_err(|source| LoraError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
-    let damaged = |reason: String| LoraError::TorchFile { path: path.to_owned(), reason };
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| {
-        damaged(format!("{error} (files from before PyTorch 1.6 are no archives)"))
-    })?;
-    let root = archive
-        .file_names()
-        .filter_map(Result::ok)
-        .find_map(|name| name.strip_suffix("data.pkl").map(str::to_owned))
-        .ok_or_else(|| damaged("it has no entry data.pkl".to_owned()))?;
-    let byteorder = format!("{root}byteorder");
-    if archive.index_for_name(&byteorder).is_some()
-        && entry(&mut archive, &byteorder, None).map_err(damaged)? != b"little"
-    {
-        return Err(damaged("its numbers are big endian".to_owned()));
-    }
-    let program = entry(&mut archive, &format!("{root}data.pkl"), None).map_err(damaged)?;
-    let mut tensors = BTreeMap::new();
-    for (name, stored) in unpickle::state_dict(&program).map_err(damaged)? {
-        let key = format!("{root}data/{}", stored.storage.key);
-        let bytes = stored
-            .storage
-            .bytes()
-            .and_then(|size| entry(&mut archive, &key, Some(size)))
-            .and_then(|storage| elements(&stored, storage))
-            .map_err(|reason| damaged(format!("tensor {name}: {reason}")))?;
-        let tensor = Tensor::from_raw_buffer(&bytes, stored.storage.dtype, &stored.shape, device)?;
-        tensors.insert(name.to_owned(), tensor);
-    }
-    Ok(tensors)
+    let file = TorchFile::open(path)?;
+    file.names().map(|name| Ok((name.to_owned(), file.tensor(name, device)?))).collect()
 }
 
 /// Writes tensors as f32, as `torch.save(dict)` would. The same tensors give the same bytes.
@@ -131,7 +174,7 @@ fn entry(
 }
 
 /// The elements of a tensor in row order, out of its storage.
-fn elements(tensor: &StoredTensor<'_>, storage: Vec<u8>) -> Result<Vec<u8>, String> {
+fn elements(tensor: &StoredTensor<String>, storage: Vec<u8>) -> Result<Vec<u8>, String> {
     let (count, last) = tensor.extent().ok_or("its shape is out of range")?;
     let width = tensor.storage.dtype.size_in_bytes();
     let stored = storage.len() / width;

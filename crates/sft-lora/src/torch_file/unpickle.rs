@@ -4,17 +4,17 @@
 //! named by index, so that nothing here recurses and memory grows with the program's length alone,
 //! whatever the program says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use candle_core::DType;
 
 /// One tuple may serve many tensors: without a limit, copies of it could fill the memory.
 const MAX_DIMS: usize = 16;
 
-/// A tensor as its pickle describes it.
+/// A tensor as its pickle describes it; `K` is the text of its entry's name.
 #[derive(Clone, Debug)]
-pub(super) struct StoredTensor<'a> {
-    pub(super) storage: Storage<'a>,
+pub(super) struct StoredTensor<K> {
+    pub(super) storage: Storage<K>,
     /// In elements, as the strides are.
     pub(super) offset: usize,
     pub(super) shape: Vec<usize>,
@@ -23,13 +23,13 @@ pub(super) struct StoredTensor<'a> {
 
 /// A run of elements in an entry of its own.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Storage<'a> {
+pub(super) struct Storage<K> {
     pub(super) dtype: DType,
-    pub(super) key: &'a str,
+    pub(super) key: K,
     len: usize,
 }
 
-impl Storage<'_> {
+impl<K> Storage<K> {
     pub(super) fn bytes(&self) -> Result<u64, String> {
         self.len
             .checked_mul(self.dtype.size_in_bytes())
@@ -38,7 +38,20 @@ impl Storage<'_> {
     }
 }
 
-impl StoredTensor<'_> {
+impl StoredTensor<&str> {
+    /// The same, independent of the program it was read from.
+    fn owned(&self) -> StoredTensor<String> {
+        let Storage { dtype, key, len } = self.storage;
+        StoredTensor {
+            storage: Storage { dtype, key: key.to_owned(), len },
+            offset: self.offset,
+            shape: self.shape.clone(),
+            stride: self.stride.clone(),
+        }
+    }
+}
+
+impl<K> StoredTensor<K> {
     /// Number of elements, and index of the last one in the storage.
     pub(super) fn extent(&self) -> Option<(usize, usize)> {
         let mut count = 1usize;
@@ -65,7 +78,7 @@ pub(super) fn row_strides(shape: &[usize]) -> Vec<usize> {
 }
 
 /// Runs the program and returns the dictionary of tensors that it leaves.
-pub(super) fn state_dict(program: &[u8]) -> Result<Vec<(&str, StoredTensor<'_>)>, String> {
+pub(super) fn state_dict(program: &[u8]) -> Result<BTreeMap<String, StoredTensor<String>>, String> {
     let mut machine = Machine { program, ..Machine::default() };
     while machine.step().map_err(|reason| format!("data.pkl, byte {}: {reason}", machine.at))? {}
     let Some(Value::Dict(dict)) = machine.stack.pop() else {
@@ -75,7 +88,7 @@ pub(super) fn state_dict(program: &[u8]) -> Result<Vec<(&str, StoredTensor<'_>)>
         .iter()
         .map(|entry| match *entry {
             (Value::Text(name), Value::Tensor(tensor)) => {
-                Ok((name, machine.tensors[tensor].clone()))
+                Ok((name.to_owned(), machine.tensors[tensor].owned()))
             }
             (Value::Text(name), _) => Err(format!("{name} is not a tensor")),
             _ => Err("a key of its dictionary is not a text".to_owned()),
@@ -94,7 +107,7 @@ enum Value<'a> {
     Global(&'a str, &'a str),
     Tuple(usize),
     Dict(usize),
-    Storage(Storage<'a>),
+    Storage(Storage<&'a str>),
     Tensor(usize),
 }
 
@@ -106,7 +119,7 @@ struct Machine<'a> {
     memo: HashMap<u32, Value<'a>>,
     tuples: Vec<Vec<Value<'a>>>,
     dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
-    tensors: Vec<StoredTensor<'a>>,
+    tensors: Vec<StoredTensor<&'a str>>,
 }
 
 impl<'a> Machine<'a> {
