@@ -15,9 +15,9 @@ pub(crate) enum CliError {
     #[error("{}", list(problems))]
     Settings { problems: Vec<String> },
     #[error(
-        "the tokenizer makes {ids} ids, but the model has {vocab_size} embeddings; take tokenizer.json and weights of one model"
+        "the tokenizer makes token {id} of line {line}, but the model has {vocab_size} embeddings; take tokenizer.json and weights of one model"
     )]
-    Vocabulary { ids: usize, vocab_size: usize },
+    Vocabulary { line: u64, id: u32, vocab_size: usize },
     #[error("cannot listen for Ctrl-C")]
     Signals(#[from] ctrlc::Error),
     #[error(transparent)]

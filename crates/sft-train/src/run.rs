@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, DeviceLocation};
-use sft_dataset::{PromptTokenizer, SftConfig, encode};
+use sft_dataset::{EncodedSet, PromptTokenizer, SftConfig, encode};
 use sft_lora::peft::load_adapter;
 use sft_model::{Decoder, ModelDir};
 use sft_trainer::{
@@ -34,12 +34,9 @@ pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
         settings.template.clone(),
         folder.target_eos()?,
     )?;
-    let vocab_size = folder.config().vocab_size;
-    if tokenizer.vocab_size() > vocab_size {
-        return Err(CliError::Vocabulary { ids: tokenizer.vocab_size(), vocab_size });
-    }
     let train = encode(&rows.train, &tokenizer, settings.max_length)?;
     let val = encode(&rows.val, &tokenizer, settings.max_length)?;
+    check_ids(&[&train, &val], folder.config().vocab_size)?;
     let device = settings.device.open()?;
     let dtype = settings.dtype.resolve(&device)?;
     settings.settle("dtype", dtype.as_str());
@@ -67,6 +64,16 @@ pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
     let outcome = trainer.run(settings.resume.clone(), &mut progress, &stop);
     progress.clear();
     Ok(finish(&outcome?, &settings.output_dir))
+}
+
+/// A tokenizer may know ids beyond the model's embeddings, as long as no example has one.
+fn check_ids(sets: &[&EncodedSet], vocab_size: usize) -> Result<(), CliError> {
+    for example in sets.iter().flat_map(|set| &set.examples) {
+        if let Some(&id) = example.ids.iter().find(|&&id| id as usize >= vocab_size) {
+            return Err(CliError::Vocabulary { line: example.line, id, vocab_size });
+        }
+    }
+    Ok(())
 }
 
 /// Collects what the flags, the configuration file and the run to resume say, and resolves it.

@@ -97,7 +97,7 @@ const CASES: &[Case] = &[
     Case { name: "a tokenizer larger than the model", spoil: |f| {
             let config = f.text("model/config.json").replace("\"vocab_size\":259", "\"vocab_size\":100");
             f.write("model/config.json", config);
-        }, args: &[], code: 1, says: &["259", "100", "one model"] },
+        }, args: &[], code: 1, says: &["token 257 of line 2", "100 embeddings", "one model"] },
     Case { name: "no module matches", spoil: nothing, args: &["--lora_target_modules=query_key_value"], code: 1, says: &["target_modules", "q_proj"] },
     // Adapter, resume, output.
     Case { name: "no initial adapter", spoil: nothing, args: &["--init_adapter=nowhere"], code: 1, says: &["nowhere", "adapter_config.json"] },
