@@ -111,6 +111,7 @@ struct Raw {
     bos_token_id: Option<u32>,
     eos_token_id: Option<TokenIds>,
     quantization_config: Option<serde_json::Value>,
+    transformers_version: Option<String>,
 }
 
 /// `rope_scaling` of old files, `rope_parameters` of new ones.
@@ -244,9 +245,28 @@ impl Raw {
         })
     }
 
+    /// transformers gave Llama the key in version 4.33.0; until then its code had the number in it.
+    /// Llama 2's own files are that old.
+    fn theta_before_it_was_a_key(&self) -> Option<f64> {
+        let version = self
+            .transformers_version
+            .as_deref()
+            .filter(|_| self.model_type.as_deref() == Some("llama"))?;
+        let mut parts = version.split('.').map(str::parse::<u32>);
+        let (major, minor) = (parts.next()?.ok()?, parts.next()?.ok()?);
+        ((major, minor) < (4, 33)).then(|| {
+            tracing::warn!(
+                "config.json has no rope_theta; it is of transformers {version}, in which every \
+                 Llama had 10000"
+            );
+            10000.0
+        })
+    }
+
     fn rope(&self) -> std::result::Result<RopeConfig, String> {
         let raw = self.rope_parameters.as_ref().or(self.rope_scaling.as_ref());
-        let theta = raw.and_then(|raw| raw.rope_theta).or(self.rope_theta).ok_or(
+        let theta = raw.and_then(|raw| raw.rope_theta).or(self.rope_theta);
+        let theta = theta.or_else(|| self.theta_before_it_was_a_key()).ok_or(
             "no rope_theta, neither at the top level nor under rope_parameters; add the model's \
              own value (10000.0 for Llama 2)",
         )?;

@@ -118,7 +118,10 @@ fn broken_weights_are_refused() {
     assert!(refusal(dir.path()).contains("no weights here"));
     fs::write(dir.path().join("pytorch_model.bin"), b"PK nothing").unwrap();
     let text = refusal(dir.path());
-    assert!(text.contains("pytorch_model.bin") && text.contains("not a readable PyTorch file"), "{text}");
+    assert!(
+        text.contains("pytorch_model.bin") && text.contains("not a readable PyTorch file"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -171,6 +174,23 @@ fn old_and_new_rope_keys_say_the_same() {
     assert_eq!(config(&old), config(&new));
     assert!(matches!(config(&new).rope.scaling, RopeScaling::Llama3 { factor: 8.0, .. }));
     assert_ne!(logits(old.path()), logits(folder().path()));
+}
+
+#[test]
+fn theta_is_known_without_a_key_only_for_files_older_than_the_key() {
+    let theta = |version: &str, model_type: &str| {
+        let dir = edited(&[
+            ("rope_theta", json!("REMOVE")),
+            ("model_type", json!(model_type)),
+            ("transformers_version", json!(version)),
+        ]);
+        ModelDir::open(dir.path()).map(|dir| dir.config().rope.theta).ok()
+    };
+    assert_eq!(theta("4.31.0.dev0", "llama"), Some(10000.0));
+    assert_eq!(theta("4.33.0", "llama"), None);
+    assert_eq!(theta("5.2.0", "llama"), None);
+    assert_eq!(theta("unknown", "llama"), None);
+    assert_eq!(theta("4.31.0", "mistral"), None);
 }
 
 #[test]
