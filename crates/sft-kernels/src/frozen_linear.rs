@@ -1,4 +1,4 @@
-//! The frozen linear layer and the LoRA linear layer.
+//! The frozen linear layer.
 
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Result, Shape, Storage, Tensor,
@@ -27,49 +27,8 @@ pub fn frozen_linear(x: &Tensor, w: &FrozenWeight, bias: Option<&Tensor>) -> Res
     y.reshape(dims)
 }
 
-/// The trainable side of a LoRA linear layer.
-#[derive(Clone, Copy, Debug)]
-pub struct LoraOperands<'a> {
-    /// Down projection, `[r, in]`.
-    pub a: &'a Tensor,
-    /// Up projection, `[out, r]`.
-    pub b: &'a Tensor,
-    /// Factor of the adapter's contribution (`lora_alpha / r`); the base is not scaled.
-    pub scale: f64,
-    /// Dropout on the input of `a`: `[T, in]` of 0 and `1 / (1 - p)`, or none.
-    pub mask: Option<&'a Tensor>,
-}
-
-/// `y = x W^T + bias + scale * (mask . x) A^T B^T` (Hu et al., 2021), differentiable in `x`, `A`
-/// and `B`, never in `W`.
-///
-/// As in PEFT, the adapter computes in its own type (f32 on a bf16 base) and the sum is rounded to
-/// the base's type once. `x` is `[..., in]`, the result `[..., out]`.
-///
-/// # Errors
-/// When shapes, types or devices do not fit.
-pub fn lora_linear(
-    x: &Tensor,
-    w: &FrozenWeight,
-    bias: Option<&Tensor>,
-    lora: &LoraOperands<'_>,
-) -> Result<Tensor> {
-    let (rows, mut dims) = as_rows(x, w)?;
-    let base = frozen_linear(&rows, w, bias)?; // [T, out]
-    let input = rows.to_dtype(lora.a.dtype())?;
-    let input = match lora.mask {
-        Some(mask) => (input * mask)?,
-        None => input,
-    };
-    let delta = input.matmul(&lora.a.t()?)?.matmul(&lora.b.t()?)?; // [T, r] -> [T, out]
-    let delta = (delta * lora.scale)?;
-    let y = (base.to_dtype(delta.dtype())? + delta)?.to_dtype(base.dtype())?;
-    dims.push(w.out_features());
-    y.reshape(dims)
-}
-
 /// `x` as `[T, in]`, and its leading dimensions.
-fn as_rows(x: &Tensor, w: &FrozenWeight) -> Result<(Tensor, Vec<usize>)> {
+pub(crate) fn as_rows(x: &Tensor, w: &FrozenWeight) -> Result<(Tensor, Vec<usize>)> {
     let mut leading = x.dims().to_vec();
     match leading.pop() {
         Some(last) if last == w.in_features() => {}

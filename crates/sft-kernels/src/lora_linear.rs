@@ -1,0 +1,230 @@
+//! The LoRA linear layer, as one operation.
+
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp3, Layout, MetalStorage, Result, Shape, Storage, Tensor,
+    backend::BackendStorage,
+    bail,
+    op::{Add, Mul},
+};
+
+use crate::{FrozenWeight, frozen_linear::as_rows};
+
+/// The trainable side of a LoRA linear layer.
+#[derive(Clone, Copy, Debug)]
+pub struct LoraOperands<'a> {
+    /// Down projection, `[r, in]`.
+    pub a: &'a Tensor,
+    /// Up projection, `[out, r]`.
+    pub b: &'a Tensor,
+    /// Factor of the adapter's contribution (`lora_alpha / r`); the base is not scaled.
+    pub scale: f64,
+    /// Dropout on the input of `a`: `[T, in]` of 0 and `1 / (1 - p)`, or none.
+    pub mask: Option<&'a Tensor>,
+}
+
+/// `y = x W^T + bias + scale * (mask . x) A^T B^T` (Hu et al., 2021), differentiable in `x`, `A`
+/// and `B`, never in `W`.
+///
+/// As in PEFT, the adapter computes in its own type (f32 on a bf16 base) and the sum is rounded to
+/// the base's type once. `x` is `[..., in]`, the result `[..., out]`.
+///
+/// One operation with its own backward: a composition of candle's would keep the masked input and
+/// three more tensors of the output's size until the backward pass.
+///
+/// # Errors
+/// When shapes, types or devices do not fit.
+pub fn lora_linear(
+    x: &Tensor,
+    w: &FrozenWeight,
+    bias: Option<&Tensor>,
+    lora: &LoraOperands<'_>,
+) -> Result<Tensor> {
+    let (rows, mut dims) = as_rows(x, w)?;
+    let (r, input) = lora.a.dims2()?;
+    if input != w.in_features() || lora.b.dims2()? != (w.out_features(), r) {
+        bail!(
+            "A {:?} and B {:?} do not fit a linear layer [{}, {}]",
+            lora.a.shape(),
+            lora.b.shape(),
+            w.out_features(),
+            w.in_features()
+        )
+    }
+    if let Some(mask) = lora.mask.filter(|mask| mask.dims() != rows.dims()) {
+        bail!("a dropout mask {:?} for an input {:?}", mask.shape(), rows.shape())
+    }
+    let op = LoraLinear {
+        w: w.clone(),
+        bias: bias.map(Tensor::detach),
+        scale: lora.scale,
+        mask: lora.mask.map(Tensor::detach),
+    };
+    dims.push(w.out_features());
+    rows.apply_op3(&lora.a.contiguous()?, &lora.b.contiguous()?, op)?.reshape(dims)
+}
+
+struct LoraLinear {
+    w: FrozenWeight,
+    bias: Option<Tensor>,
+    scale: f64,
+    mask: Option<Tensor>,
+}
+
+/// A tensor as a backend sees it.
+type View<'a, S> = (&'a S, &'a Layout);
+
+impl LoraLinear {
+    /// The forward pass, in the operations that every backend has.
+    fn forward<S: BackendStorage>(
+        &self,
+        (x, x_layout): View<'_, S>,
+        (a, a_layout): View<'_, S>,
+        (b, b_layout): View<'_, S>,
+        (w, w_layout): View<'_, S>,
+        bias: Option<View<'_, S>>,
+        mask: Option<View<'_, S>>,
+    ) -> Result<(S, Shape)> {
+        let (m, k) = x_layout.shape().dims2()?;
+        let (r, n) = (a_layout.dims()[0], self.w.out_features());
+        let contiguous = |rows: usize, columns: usize| Layout::contiguous((rows, columns));
+        let y_layout = contiguous(m, n);
+
+        let mut y = x.matmul(w, (1, m, n, k), x_layout, &w_layout.transpose(0, 1)?)?;
+        if let Some((bias, layout)) = bias {
+            let layout = layout.broadcast_as((m, n))?;
+            y = y.binary_impl::<Add>(bias, &y_layout, &layout)?;
+        }
+
+        let in_layout = contiguous(m, k);
+        let cast =
+            if x.dtype() == a.dtype() { None } else { Some(x.to_dtype(x_layout, a.dtype())?) };
+        let (input, layout) = cast.as_ref().map_or((x, x_layout), |cast| (cast, &in_layout));
+        let a_transposed = a_layout.transpose(0, 1)?;
+        let down = match mask {
+            Some((mask, mask_layout)) => {
+                let dropped = input.binary_impl::<Mul>(mask, layout, mask_layout)?;
+                dropped.matmul(a, (1, m, r, k), &in_layout, &a_transposed)?
+            }
+            None => input.matmul(a, (1, m, r, k), layout, &a_transposed)?,
+        };
+        let down_layout = contiguous(m, r);
+        let down = down.affine(&down_layout, self.scale, 0.0)?; // the narrow side is the cheap one
+        let up = down.matmul(b, (1, m, n, r), &down_layout, &b_layout.transpose(0, 1)?)?;
+
+        let base = y.dtype();
+        if base != up.dtype() {
+            y = y.to_dtype(&y_layout, up.dtype())?;
+        }
+        let mut sum = y.binary_impl::<Add>(&up, &y_layout, &y_layout)?;
+        if base != sum.dtype() {
+            sum = sum.to_dtype(&y_layout, base)?;
+        }
+        Ok((sum, Shape::from((m, n))))
+    }
+}
+
+/// One backend's storage of a tensor that has been locked for reading.
+macro_rules! view {
+    ($locked:expr, $variant:ident) => {
+        match &*$locked.0 {
+            Storage::$variant(storage) => (storage, $locked.1),
+            _ => bail!("a part of the LoRA layer is not on its input's device"),
+        }
+    };
+}
+
+/// Hands the tensors inside the operation to [`LoraLinear::forward`] as one backend's storage.
+macro_rules! backend_fwd {
+    ($self:ident, $variant:ident, $x:expr, $a:expr, $b:expr) => {{
+        let weight = $self.w.to_tensor()?;
+        let weight = weight.storage_and_layout();
+        let bias = $self.bias.as_ref().map(Tensor::storage_and_layout);
+        let mask = $self.mask.as_ref().map(Tensor::storage_and_layout);
+        let bias = match &bias {
+            Some(locked) => Some(view!(locked, $variant)),
+            None => None,
+        };
+        let mask = match &mask {
+            Some(locked) => Some(view!(locked, $variant)),
+            None => None,
+        };
+        $self.forward($x, $a, $b, view!(weight, $variant), bias, mask)
+    }};
+}
+
+impl CustomOp3 for LoraLinear {
+    fn name(&self) -> &'static str {
+        "lora-linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        a: &CpuStorage,
+        a_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        backend_fwd!(self, Cpu, (x, x_layout), (a, a_layout), (b, b_layout))
+    }
+
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        a: &CudaStorage,
+        a_layout: &Layout,
+        b: &CudaStorage,
+        b_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        backend_fwd!(self, Cuda, (x, x_layout), (a, a_layout), (b, b_layout))
+    }
+
+    fn metal_fwd(
+        &self,
+        x: &MetalStorage,
+        x_layout: &Layout,
+        a: &MetalStorage,
+        a_layout: &Layout,
+        b: &MetalStorage,
+        b_layout: &Layout,
+    ) -> Result<(MetalStorage, Shape)> {
+        backend_fwd!(self, Metal, (x, x_layout), (a, a_layout), (b, b_layout))
+    }
+
+    /// With `z = mask . x`, `u = z A^T` and `t = scale * dy B`:
+    /// `dA = t^T z`, `dB = scale * dy^T u`, `dx = dy W + mask . (t A)`.
+    fn bwd(
+        &self,
+        x: &Tensor,
+        a: &Tensor,
+        b: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let need_dx = x.track_op();
+        let (x, a, b) = (x.detach(), a.detach(), b.detach());
+        let dy = dy.contiguous()?;
+        let wide = dy.to_dtype(a.dtype())?;
+        let masked = |t: Tensor| match &self.mask {
+            Some(mask) => t * mask,
+            None => Ok(t),
+        };
+        let z = masked(x.to_dtype(a.dtype())?)?; // [T, in]
+        let t = (wide.matmul(&b)? * self.scale)?; // [T, r]
+        let da = t.t()?.matmul(&z)?; // [r, in]
+        let u = (z.matmul(&a.t()?)? * self.scale)?; // [T, r]
+        drop(z);
+        let db = wide.t()?.matmul(&u)?; // [out, r]
+        let dx = if need_dx {
+            let through_base = self.w.backward(&dy)?; // [T, in]
+            let through_adapter = masked(t.matmul(&a)?)?;
+            let sum = (through_base.to_dtype(a.dtype())? + through_adapter)?;
+            Some(sum.to_dtype(x.dtype())?)
+        } else {
+            None
+        };
+        Ok((dx, Some(da), Some(db)))
+    }
+}
