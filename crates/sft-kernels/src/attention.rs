@@ -2,6 +2,8 @@
 
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 
+use crate::recompute::recomputed;
+
 /// Which rows may see which.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionSpec<'a> {
@@ -18,7 +20,8 @@ pub struct AttentionSpec<'a> {
 ///
 /// `q` is `[Tq, H, head_dim]`, `k` and `v` are `[Tk, H_kv, head_dim]`; query head `h` reads
 /// key/value head `h / (H / H_kv)`. Scores are scaled by `1 / sqrt(head_dim)`; the softmax runs in
-/// f32 (f64 stays f64). Returns `[Tq, H, head_dim]`. Differentiable in `q`, `k` and `v`.
+/// f32 (f64 stays f64). Returns `[Tq, H, head_dim]`. Differentiable in `q`, `k` and `v`; the scores
+/// are computed again in the backward pass, so that none is kept.
 ///
 /// # Errors
 /// When shapes, borders or devices do not fit.
@@ -51,7 +54,9 @@ pub fn causal_attention(
         }
         let (q, k, v) =
             (q.narrow(0, q_start, n)?, k.narrow(0, k_start, m)?, v.narrow(0, k_start, m)?);
-        parts.push(attend(&q, &k, &v, spec.sliding_window)?);
+        let window = spec.sliding_window;
+        // The `[n, m]` scores of a sequence live no longer than the pass over it.
+        parts.push(recomputed([&q, &k, &v], move |[q, k, v]| attend(q, k, v, window))?);
     }
     Tensor::cat(&parts, 0)
 }

@@ -17,6 +17,7 @@ mod lora_linear;
 mod mapped;
 mod norm;
 pub mod random;
+mod recompute;
 mod rope;
 mod swiglu;
 
