@@ -115,15 +115,6 @@ pub enum InferenceError {
         #[source]
         source: tokenizers::Error,
     },
-    /// A file could not be copied beside a merged model.
-    #[error("cannot copy {} into the merged model: copy it by hand", path.display())]
-    Copy {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        #[source]
-        source: std::io::Error,
-    },
     /// The base model could not be read or run.
     #[error(transparent)]
     Model(#[from] sft_model::ModelError),

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::{DType, Device};
-use sft_dataset::SftConfig;
 use sft_model::save_merged;
 
 use crate::InferenceError;
@@ -32,13 +31,5 @@ pub fn merge_adapter(
     }
     let mut decoder = sources.load(DType::F32, &Device::Cpu)?;
     decoder.merge_lora()?;
-    save_merged(&decoder, &sources.base, out)?;
-    for name in ["tokenizer.json", "tokenizer_config.json", SftConfig::FILE_NAME] {
-        let path = adapter.join(name);
-        if path.is_file() {
-            fs::copy(&path, out.join(name))
-                .map_err(|source| InferenceError::Copy { path, source })?;
-        }
-    }
-    Ok(())
+    Ok(save_merged(&decoder, &sources.base, Some(adapter), out)?)
 }

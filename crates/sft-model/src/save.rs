@@ -14,10 +14,11 @@ use crate::{Decoder, ModelDir, ModelError, Result, projection::Projection, weigh
 /// Bytes of weights in one file, at most (unless one tensor is larger).
 const SHARD_BYTES: usize = 2_000_000_000;
 
-/// Files that go along unchanged, where the source has them.
-const COMPANIONS: [&str; 9] = [
-    "config.json",
-    "generation_config.json",
+/// Files of the model that go along unchanged.
+const MODEL_FILES: [&str; 2] = ["config.json", "generation_config.json"];
+
+/// Files of the tokenizer and the template that go along unchanged.
+const TEXT_FILES: [&str; 7] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "tokenizer.model",
@@ -28,13 +29,19 @@ const COMPANIONS: [&str; 9] = [
 ];
 
 /// Writes a merged model as a Hugging Face folder: what `source` holds, with the adapted layers
-/// replaced by `decoder`'s, each tensor in the type it has in `source`.
+/// replaced by `decoder`'s, each tensor in the type it has in `source`. Tokenizer and template come
+/// from `adapter`, the adapter's folder, where it has them.
 ///
 /// `out` must not exist, or be an empty folder; it appears only when it is complete.
 ///
 /// # Errors
 /// When the decoder's adapters are not merged, or the folder cannot be written.
-pub fn save_merged(decoder: &Decoder, source: &ModelDir, out: &Path) -> Result<()> {
+pub fn save_merged(
+    decoder: &Decoder,
+    source: &ModelDir,
+    adapter: Option<&Path>,
+    out: &Path,
+) -> Result<()> {
     if decoder.projections().filter_map(Projection::lora).any(|layer| !layer.is_merged()) {
         return Err(ModelError::State("merge the adapter before saving the merged model"));
     }
@@ -45,9 +52,8 @@ pub fn save_merged(decoder: &Decoder, source: &ModelDir, out: &Path) -> Result<(
             reason: "already exists; give a folder that does not exist yet".into(),
         });
     }
-    let mut name = out.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    let partial = out.with_file_name(name);
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    let partial = out.with_file_name(format!(".sft-tmp-{name}")); // nobody else's name
     let io = |path: &Path, action| {
         let path = path.to_owned();
         move |source| ModelError::Io { path, action, source }
@@ -57,11 +63,22 @@ pub fn save_merged(decoder: &Decoder, source: &ModelDir, out: &Path) -> Result<(
     }
     fs::create_dir_all(&partial).map_err(io(&partial, "create this folder"))?;
     write_weights(decoder, &source.weights()?, &partial)?;
-    for name in COMPANIONS {
-        let from = source.path().join(name);
-        if from.is_file() {
-            fs::copy(&from, partial.join(name)).map_err(io(&from, "copy this file"))?;
+    let copy = |name: &str, folders: &[&Path]| match folders
+        .iter()
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+    {
+        Some(from) => {
+            fs::copy(&from, partial.join(name)).map(drop).map_err(io(&from, "copy this file"))
         }
+        None => Ok(()),
+    };
+    for name in MODEL_FILES {
+        copy(name, &[source.path()])?;
+    }
+    let folders: Vec<&Path> = adapter.into_iter().chain([source.path()]).collect();
+    for name in TEXT_FILES {
+        copy(name, &folders)?;
     }
     if out.exists() {
         fs::remove_dir(out).map_err(io(out, "replace this empty folder"))?;

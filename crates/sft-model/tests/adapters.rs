@@ -229,17 +229,17 @@ fn merged_equals_adapted_and_survives_a_round_trip() {
     assert!(!close(&adapter, &before, 1e-3));
     let out = dir.path().join("merged");
     let source = ModelDir::open(dir.path()).unwrap();
-    assert!(matches!(save_merged(&model, &source, &out), Err(ModelError::State(_))));
+    assert!(matches!(save_merged(&model, &source, None, &out), Err(ModelError::State(_))));
     model.merge_lora().unwrap();
     assert!(close(&logits(&model), &adapter, 1e-4));
     assert!(model.merge_lora().is_err(), "a second merge");
 
-    save_merged(&model, &source, &out).unwrap();
+    save_merged(&model, &source, None, &out).unwrap();
     assert_eq!(logits(&decoder(&out)), logits(&model));
     for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
         assert_eq!(fs::read(out.join(name)).unwrap(), fs::read(dir.path().join(name)).unwrap());
     }
-    assert!(save_merged(&model, &source, &out).is_err(), "an existing folder");
+    assert!(save_merged(&model, &source, None, &out).is_err(), "an existing folder");
 
     model.remove_lora().unwrap();
     assert_eq!(logits(&model), before);
