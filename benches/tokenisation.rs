@@ -24,10 +24,10 @@ fn tokenisation(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("tokenisation");
     group.sample_size(20).throughput(Throughput::Bytes(bytes as u64));
     group.bench_function("rows", |bencher| {
-        bencher.iter(|| encode(&records, &tokenizer, 512).unwrap());
+        bencher.iter(|| encode(&path, &records, &tokenizer, 512).unwrap());
     });
     group.bench_function("rows_truncated", |bencher| {
-        bencher.iter(|| encode(&records, &tokenizer, 96).unwrap());
+        bencher.iter(|| encode(&path, &records, &tokenizer, 96).unwrap());
     });
     group.finish();
 }

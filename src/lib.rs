@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub use sft_dataset as dataset;
+pub use sft_eval as eval;
 pub use sft_inference as inference;
 pub use sft_kernels as kernels;
 pub use sft_lora as lora;

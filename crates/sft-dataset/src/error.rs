@@ -1,5 +1,6 @@
 //! What can go wrong between a CSV file and a batch.
 
+use crate::records::capped;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -85,6 +86,24 @@ pub enum DatasetError {
         /// Fields in this row.
         found: usize,
     },
+    /// The file ends inside a quoted field, so every row after it would be part of that field.
+    #[error("{}, line {line}: the quoted field that starts here is never closed, so all rows after it would be lost; close it with a double quote, and double the quotes inside it (\"\", not \\\")", path.display())]
+    UnclosedQuote {
+        /// The file.
+        path: PathBuf,
+        /// The 1-based line where the field starts.
+        line: u64,
+    },
+    /// Text follows the quote that ends a quoted field: a quote of the text that is not doubled.
+    #[error("{}, line {line}: a quote inside the quoted field that starts on line {start} is not doubled, or the field is not closed; double the quotes inside a quoted field (\"\", not \\\")", path.display())]
+    BareQuote {
+        /// The file.
+        path: PathBuf,
+        /// The 1-based line of the quote.
+        line: u64,
+        /// The 1-based line where the field starts.
+        start: u64,
+    },
     /// The CSV reader failed on a row.
     #[error("{}, line {line}: {source}; correct this row", path.display())]
     Row {
@@ -96,8 +115,16 @@ pub enum DatasetError {
         #[source]
         source: csv::Error,
     },
-    /// No row can be trained on.
-    #[error("{}: no usable row has the label `factual` (labels seen: {}); only factual rows are trained on: correct the label column", path.display(), counted(labels))]
+    /// Rows have the right label, but nothing in them can be trained on.
+    #[error("{}: no usable row: in all rows with the label `factual` ({rows}) the clinical_note or the model_summary is empty; fill in both", path.display())]
+    OnlyEmptyRows {
+        /// The file.
+        path: PathBuf,
+        /// How many factual rows there are.
+        rows: usize,
+    },
+    /// No row has the label of those that are trained on.
+    #[error("{}: no row has the label `factual` (labels seen: {}); only factual rows are trained on: correct the label column", path.display(), counted(labels))]
     NoFactualRows {
         /// The file.
         path: PathBuf,
@@ -168,19 +195,27 @@ pub enum DatasetError {
     },
     /// The prompt and the summary of one row give other tokens together than apart.
     #[error(
-        "line {line} (id {id}): the end of the prompt and the first characters of the summary fuse: together they give other tokens than apart, so training and generation would see different prompts; end the prompt template with a single newline"
+        "the end of the prompt and the first characters of the summary fuse: together they give other tokens than apart, so training and generation would see different prompts; end the prompt template with a single newline"
     )]
-    RowFuses {
-        /// The 1-based line of the row in its CSV file.
+    RowFuses,
+    /// A row cannot be encoded.
+    #[error("{}, line {line} (id {id}): {source}", path.display())]
+    AtRow {
+        /// The CSV file.
+        path: PathBuf,
+        /// The 1-based line where the row starts.
         line: u64,
         /// The row's id.
         id: String,
+        /// The reason.
+        #[source]
+        source: Box<DatasetError>,
     },
     /// Every row is too long even with an empty note.
-    #[error(
-        "none of the {rows} rows fits into {max_length} tokens even with an empty note (the shortest needs {shortest}); raise --max_length"
-    )]
+    #[error("{}: none of the {rows} rows fits into {max_length} tokens even with an empty note (the shortest needs {shortest}); raise --max_length", path.display())]
     NothingFits {
+        /// The CSV file.
+        path: PathBuf,
         /// Rows given.
         rows: usize,
         /// The limit.
@@ -200,7 +235,16 @@ pub enum DatasetError {
 }
 
 fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    capped(names.iter().map(|name| format!("`{}`", shortened(name))))
+}
+
+/// The start of a column's name: in a file without a header the "name" is a patient's note.
+pub(crate) fn shortened(name: &str) -> String {
+    const SHOWN: usize = 40;
+    match name.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &name[..end]),
+        None => name.to_owned(),
+    }
 }
 
 /// `factual 12, hallucinated 3`

@@ -2,6 +2,7 @@
 
 use crate::records::capped;
 use crate::{DatasetError, Encoded, PromptTokenizer, Record};
+use std::path::Path;
 
 /// One training example: prompt, summary, EOS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +82,10 @@ pub struct LengthStats {
 /// # Errors
 /// If the template's end can fuse with a summary ([`PromptTokenizer::check_border`]), if a row does
 /// ([`DatasetError::RowFuses`]), or if there are records and none fits
-/// ([`DatasetError::NothingFits`]).
+/// ([`DatasetError::NothingFits`]). The error of a row is in a [`DatasetError::AtRow`], which names
+/// `path`, the file that the records are from.
 pub fn encode(
+    path: &Path,
     records: &[Record],
     tokenizer: &PromptTokenizer,
     max_length: usize,
@@ -92,7 +95,13 @@ pub fn encode(
     let mut report = EncodeReport { max_length, ..EncodeReport::default() };
     for (index, record) in records.iter().enumerate() {
         let line = record.line;
-        match tokenizer.example(record, index as u64, max_length)? {
+        let at_row = |source| DatasetError::AtRow {
+            path: path.into(),
+            line,
+            id: record.id.clone(),
+            source: Box::new(source),
+        };
+        match tokenizer.example(record, index as u64, max_length).map_err(at_row)? {
             Encoded::Fits { example, tokens_cut } => {
                 if tokens_cut > 0 {
                     report.truncated.push(Truncated { line, tokens_cut });
@@ -107,7 +116,8 @@ pub fn encode(
     if let (true, Some(shortest)) =
         (examples.is_empty(), report.dropped.iter().map(|row| row.tokens).min())
     {
-        return Err(DatasetError::NothingFits { rows: records.len(), max_length, shortest });
+        let (path, rows) = (path.into(), records.len());
+        return Err(DatasetError::NothingFits { path, rows, max_length, shortest });
     }
     report.tokens = LengthStats::of(examples.iter().map(|example| example.ids.len()));
     report.targets =

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, CommandFactory, FromArgMatches, Parser};
+use clap::error::ErrorKind;
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use sft_inference::GenerationParams;
 use sft_model::runtime::{DTypeChoice, DeviceChoice};
 
@@ -24,18 +25,21 @@ Examples:
   One folder for other tools, the adapter merged into its base:
     sft-infer --model-path models/sft_specialist/final_model --merge-to merged
 
-Without --json the summary of a single note is printed as it is generated. For a file there is one
-line of output for each row, empty where the row has no note; line breaks inside a summary become
-spaces.
+  Does the model find factual summaries likelier than hallucinated ones, and more so than its base?
+    sft-infer --model-path models/sft_specialist/final_model --evaluate test.csv --compare base
 
-Every flag may be written with _ instead of -. Exit status: 0 done, 1 failed, 2 wrong usage.";
+Without --json the summary of a single note is printed as it is generated. For a file there is one
+line of output for each row, empty where the row has no note or one that is too long for the model;
+line breaks inside a summary become spaces.
+
+Every flag may be written with _ instead of -; of a flag given twice the last one counts. Exit status: 0 done, 1 failed, 2 wrong usage.";
 
 /// Summarise clinical notes with a fine-tuned language model.
 ///
 /// The model is an adapter's folder, as sft-train writes it, or a Hugging Face model folder.
 /// Nothing leaves this machine.
 #[derive(Debug, Parser)]
-#[command(name = "sft-infer", version, after_help = EXAMPLES, after_long_help = EXAMPLES)]
+#[command(name = "sft-infer", version, args_override_self = true, after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Adapter folder (its base is the one it names) or model folder
     #[arg(long, value_name = "DIR", help_heading = "Model")]
@@ -71,13 +75,27 @@ pub(crate) struct Args {
     )]
     pub input_file: Option<PathBuf>,
 
+    /// Score the labelled summaries of a CSV file (clinical_note, model_summary, label) instead of
+    /// writing new ones: losses, and the AUROC of factual against hallucinated summaries
+    #[arg(
+        long,
+        value_name = "CSV",
+        help_heading = "Evaluation",
+        conflicts_with_all = ["clinical_note", "input_file", "merge_to"]
+    )]
+    pub evaluate: Option<PathBuf>,
+    /// The same figures for the base without the adapter, and what the adapter gains
+    #[arg(long, value_name = "base", help_heading = "Evaluation", requires = "evaluate")]
+    pub compare: Option<Compare>,
+
     /// Write here instead of to standard output; FILE.partial until everything is done
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub output_file: Option<PathBuf>,
-    /// One JSON object a line for each note
+    /// One JSON object a line for each note; with --evaluate, one object
     #[arg(long, help_heading = "Output")]
     pub json: bool,
-    /// Merge the adapter into its base and write a Hugging Face model folder; needs no note
+    /// Merge the adapter into its base and write a Hugging Face model folder; needs no note. Always
+    /// in f32 on the CPU
     #[arg(
         long,
         value_name = "DIR",
@@ -118,13 +136,27 @@ pub(crate) struct Args {
     pub seed: u64,
 }
 
+/// What a model is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compare {
+    /// The base, its adapter taken off
+    Base,
+}
+
 impl Args {
     /// Parses a command line, each flag in kebab-case or snake_case.
     pub(crate) fn parse_from(
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Self, clap::Error> {
-        let command = Self::command().mut_args(also_in_snake_case);
-        Self::from_arg_matches(&command.try_get_matches_from(arguments)?)
+        let mut command = Self::command().mut_args(also_in_snake_case);
+        let args = Self::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)?;
+        let merges_as_asked = matches!(args.device, DeviceChoice::Auto | DeviceChoice::Cpu)
+            && matches!(args.dtype, DTypeChoice::Auto | DTypeChoice::F32);
+        if args.merge_to.is_some() && !merges_as_asked {
+            let reason = "--merge-to works in f32 on the CPU: leave out --device and --dtype";
+            return Err(command.error(ErrorKind::ArgumentConflict, reason));
+        }
+        Ok(args)
     }
 
     /// The part that the generator needs.
@@ -219,12 +251,32 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_a_flag_counts() {
+        let args = parse(&["--model-path", "m", "--seed", "1", "--model_path", "n", "--seed", "2"]);
+        let args = args.unwrap();
+        assert_eq!((args.model_path, args.seed), (PathBuf::from("n"), 2));
+    }
+
+    #[test]
+    fn merging_may_name_what_it_does() {
+        let merge = ["--model-path", "m", "--merge-to", "x", "--device", "cpu", "--dtype", "f32"];
+        assert!(parse(&merge).is_ok());
+    }
+
+    #[test]
     fn contradictions_are_wrong_usage() {
         for wrong in [
             &["--clinical-note", "a"][..],
             &["--model-path", "m", "--clinical-note", "a", "--input-file", "b"],
             &["--model-path", "m", "--merge-to", "x", "--clinical-note", "a"],
             &["--model-path", "m", "--merge-to", "x", "--json"],
+            &["--model-path", "m", "--merge-to", "x", "--dtype", "bf16"],
+            &["--model-path", "m", "--merge-to", "x", "--device", "cuda"],
+            &["--model-path", "m", "--evaluate", "e.csv", "--clinical-note", "a"],
+            &["--model-path", "m", "--evaluate", "e.csv", "--input-file", "b"],
+            &["--model-path", "m", "--evaluate", "e.csv", "--merge-to", "x"],
+            &["--model-path", "m", "--evaluate", "e.csv", "--compare", "other"],
+            &["--model-path", "m", "--compare", "base"],
             &["--model-path", "m", "--dtype", "f64"],
             &["--model-path", "m", "--device", "tpu"],
             &["--model-path", "m", "--top-k", "-1"],

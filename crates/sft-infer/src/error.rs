@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use sft_dataset::DatasetError;
+use sft_eval::EvalError;
 use sft_inference::InferenceError;
 
 /// Every failure of the program.
@@ -51,15 +52,36 @@ pub(crate) enum Error {
         #[source]
         source: Box<InferenceError>,
     },
+    /// Notes of a file were left out, each with a warning.
+    #[error(
+        "{skipped} of {total} notes could not be summarised: shorten those named in the warnings"
+    )]
+    Skipped { skipped: usize, total: usize },
     /// The results would replace the notes.
     #[error("{}: the output file is the input file: give another --output-file", path.display())]
     OutputIsInput { path: PathBuf },
+    /// Another run's summaries, or somebody's file.
+    #[error("{}: exists already, perhaps from a run that was stopped: move or remove it, or give another --output-file", path.display())]
+    PartialExists { path: PathBuf },
     /// A folder or a device.
     #[error("{}: not a file: give another --output-file, or none for standard output", path.display())]
     OutputIsNoFile { path: PathBuf },
     /// Ctrl-C cannot be caught.
     #[error("cannot listen for Ctrl-C: leave out --output-file")]
     Interrupt(#[from] ctrlc::Error),
+    /// A base was to be compared with itself.
+    #[error(
+        "{} has no adapter_config.json, so there is no base to compare with: give an adapter's \
+         folder as --model-path, or leave out --compare",
+        folder.display()
+    )]
+    NothingToCompare { folder: PathBuf },
+    /// The labelled summaries cannot be read.
+    #[error(transparent)]
+    EvaluationCsv(DatasetError),
+    /// The labelled summaries cannot be scored.
+    #[error(transparent)]
+    Evaluation(#[from] EvalError),
     /// The prompt template cannot be used.
     #[error(transparent)]
     Template(DatasetError),
@@ -79,6 +101,7 @@ impl Error {
             | Self::EmptyNote { .. }
             | Self::UnknownKind { .. }
             | Self::OutputIsInput { .. }
+            | Self::NothingToCompare { .. }
             | Self::Template(_)
             | Self::Inference(InferenceError::Params { .. }) => 2,
             _ => 1,

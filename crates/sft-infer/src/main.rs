@@ -3,17 +3,23 @@
 
 mod cli;
 mod error;
+mod evaluate;
 mod notes;
 mod output;
 mod partial;
 mod run;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Args;
+
+/// Colours are for terminals whose user has not declined them (no-color.org).
+fn colours() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
 
 fn main() -> ExitCode {
     let args = match Args::parse_from(std::env::args_os()) {
@@ -24,6 +30,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(colours())
         .with_target(false)
         .without_time()
         .init();

@@ -21,7 +21,8 @@ pub(crate) struct PartialFile {
 }
 
 impl PartialFile {
-    /// Creates the partial file of `path`, which must not be `input`.
+    /// Creates the partial file of `path`, which must not be `input`. An existing one is refused:
+    /// it has the summaries of a run that was stopped, or is not this program's at all.
     pub(crate) fn create(path: &Path, input: Option<&Path>) -> Result<Self, Error> {
         // Through a link to the file itself: a rename would replace the link.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -34,7 +35,12 @@ impl PartialFile {
         let mut partial = path.clone().into_os_string();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
-        let file = File::create(&partial).map_err(failed("create", &partial))?;
+        let file = match File::create_new(&partial) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(Error::PartialExists { path: partial });
+            }
+            file => file.map_err(failed("create", &partial))?,
+        };
         Ok(Self { file, path, partial, written: Arc::default(), complete: false })
     }
 
@@ -119,6 +125,11 @@ mod tests {
         drop(file);
         assert_eq!(fs::read_to_string(&partial).unwrap(), "new");
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+
+        let refused = PartialFile::create(&path, None).err().unwrap();
+        assert!(refused.one_line().contains("out.txt.partial: exists already"));
+        assert_eq!(fs::read_to_string(&partial).unwrap(), "new");
+        fs::remove_file(&partial).unwrap();
 
         let mut file = PartialFile::create(&path, None).unwrap();
         file.write(b"new").unwrap();

@@ -11,8 +11,10 @@ use sft_inference::{Event, Generator, InferenceError, OpenOptions, merge_adapter
 
 use crate::cli::Args;
 use crate::error::Error;
-use crate::notes::Notes;
+use crate::evaluate::evaluate;
+use crate::notes::{Note, Notes};
 use crate::output::Output;
+use crate::partial::PartialFile;
 
 /// The exit status of a process that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
@@ -23,33 +25,51 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         merge_adapter(&args.model_path, args.base_model.as_deref(), out)?;
         return say(&format!("Merged model saved to {}", out.display()));
     }
+    if let Some(csv) = &args.evaluate {
+        return evaluate(args, csv);
+    }
     // What needs no model comes first, so that a mistake shows before anything heavy is read.
     let params = args.params();
     params.validate()?;
-    let prompt_template = args
-        .prompt_template
-        .as_deref()
-        .map(PromptTemplate::from_arg)
-        .transpose()
-        .map_err(Error::Template)?;
+    let prompt_template = template(args)?;
     let notes = Notes::read(args)?;
     let output = Output::open(args, &notes)?;
     if let Some(file) = output.file() {
-        let remains = file.remains();
-        ctrlc::set_handler(move || {
-            remains.settle();
-            process::exit(INTERRUPTED);
-        })?;
+        settle_on_interrupt(file)?;
     }
+    summarise(args, &open(args, prompt_template)?, &notes, output)
+}
 
-    let generator = Generator::open(&OpenOptions {
+/// The template that the arguments give, if they give one.
+pub(crate) fn template(args: &Args) -> Result<Option<PromptTemplate>, Error> {
+    args.prompt_template
+        .as_deref()
+        .map(PromptTemplate::from_arg)
+        .transpose()
+        .map_err(Error::Template)
+}
+
+/// The model that the arguments name.
+pub(crate) fn open(
+    args: &Args,
+    prompt_template: Option<PromptTemplate>,
+) -> Result<Generator, Error> {
+    Ok(Generator::open(&OpenOptions {
         model_path: args.model_path.clone(),
         base_model: args.base_model.clone(),
         prompt_template,
         device: args.device,
         dtype: args.dtype,
-    })?;
-    summarise(args, &generator, &notes, output)
+    })?)
+}
+
+/// Ctrl-C leaves of an unfinished file what an error would leave.
+pub(crate) fn settle_on_interrupt(file: &PartialFile) -> Result<(), Error> {
+    let remains = file.remains();
+    Ok(ctrlc::set_handler(move || {
+        remains.settle();
+        process::exit(INTERRUPTED);
+    })?)
 }
 
 fn summarise(
@@ -58,9 +78,16 @@ fn summarise(
     notes: &Notes,
     mut output: Output,
 ) -> Result<(), Error> {
-    let texts: Vec<String> = notes.notes.iter().map(|note| note.text.clone()).collect();
+    let fitting = fitting(args, generator, notes)?;
+    let total = notes.notes.len();
+    let skipped = total - fitting.len();
+    if fitting.is_empty() {
+        return Err(Error::Skipped { skipped, total });
+    }
+    let texts: Vec<String> = fitting.iter().map(|note| note.text.clone()).collect();
     let progress = progress_bar(args, notes);
-    let located = |error: InferenceError| locate(error, args, notes);
+    progress.inc(skipped as u64);
+    let located = |error: InferenceError| locate(error, args, &fitting);
 
     let mut finished = BTreeMap::new();
     let mut next = 0;
@@ -73,18 +100,40 @@ fn summarise(
             }
         }
         while let Some(generation) = finished.remove(&next) {
-            output.summary(&notes.notes[next], &generation)?;
+            output.summary(fitting[next], &generation)?;
             next += 1;
         }
     }
-    output.finish(notes)
+    output.finish(notes)?;
+    if skipped == 0 { Ok(()) } else { Err(Error::Skipped { skipped, total }) }
+}
+
+/// The notes that the model can take. Of a file the others are skipped with a warning; a single
+/// note that is too long is an error.
+fn fitting<'n>(
+    args: &Args,
+    generator: &Generator,
+    notes: &'n Notes,
+) -> Result<Vec<&'n Note>, Error> {
+    let all: Vec<&Note> = notes.notes.iter().collect();
+    let mut fitting = Vec::with_capacity(all.len());
+    for (index, note) in all.iter().enumerate() {
+        match generator.check_note(index, &note.text) {
+            Ok(()) => fitting.push(*note),
+            Err(error @ InferenceError::PromptTooLong { .. }) if notes.rows.is_some() => {
+                tracing::warn!("{}; skipped", locate(error, args, &all).one_line());
+            }
+            Err(error) => return Err(locate(error, args, &all)),
+        }
+    }
+    Ok(fitting)
 }
 
 /// Puts the file and the line before an error that is one note's.
-fn locate(error: InferenceError, args: &Args, notes: &Notes) -> Error {
+fn locate(error: InferenceError, args: &Args, notes: &[&Note]) -> Error {
     match (error.note(), &args.input_file) {
         (Some(note), Some(path)) => {
-            let line = notes.notes[note].line;
+            let line = notes[note].line;
             Error::AtNote { path: path.clone(), line, source: Box::new(error) }
         }
         _ => error.into(),
@@ -96,15 +145,21 @@ fn progress_bar(args: &Args, notes: &Notes) -> ProgressBar {
     if notes.rows.is_none() || (args.output_file.is_none() && io::stdout().is_terminal()) {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(notes.notes.len() as u64); // hidden where stderr is no terminal
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} notes, {eta} left") {
+    bar(notes.notes.len(), "notes")
+}
+
+/// A bar on standard error; hidden where that is no terminal.
+pub(crate) fn bar(len: usize, things: &str) -> ProgressBar {
+    let bar = ProgressBar::new(len as u64);
+    let template = format!("{{bar:30}} {{pos}}/{{len}} {things}, {{eta}} left");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_secs(1));
     bar.with_finish(ProgressFinish::AndClear) // also where an error ends the run
 }
 
-fn say(line: &str) -> Result<(), Error> {
+pub(crate) fn say(line: &str) -> Result<(), Error> {
     writeln!(io::stdout(), "{line}").map_err(|source| Error::Io {
         action: "write to",
         what: "standard output".to_owned(),

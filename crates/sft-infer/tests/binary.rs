@@ -152,6 +152,54 @@ fn a_file_of_notes() {
 }
 
 #[test]
+fn a_note_that_is_too_long_does_not_stop_a_file() {
+    let folder = workplace();
+    let path = folder.path();
+    let long = "x".repeat(MAX_POSITIONS);
+    fs::write(path.join("long.txt"), format!("Fever\n\n{long}\nx\n")).unwrap();
+    fs::write(path.join("short.txt"), "Fever\n\n\nx\n").unwrap();
+    let expected = infer(path, &with(&["--input_file", "short.txt"])).text();
+    let run = infer(path, &with(&["--input_file", "long.txt", "--output_file", "out.txt"]));
+    assert_eq!((run.status, run.stdout.as_str()), (1, ""));
+    assert_eq!(fs::read_to_string(path.join("out.txt")).unwrap(), expected);
+    let [warning, error] = run.stderr.lines().collect::<Vec<_>>().try_into().unwrap();
+    assert!(warning.contains("long.txt:3") && warning.contains("160"), "{warning}");
+    assert!(!warning.contains('\u{1b}'), "{warning:?}");
+    assert!(error.starts_with("error: 1 of 3 notes could not be summarised"), "{error}");
+
+    let run = infer(path, &with(&["--input_file", "long.txt", "--json"]));
+    let lines: Vec<_> = objects(&run.stdout).iter().map(|o| o["line"].as_u64().unwrap()).collect();
+    assert_eq!((run.status, lines), (1, vec![1, 4]));
+
+    fs::write(path.join("all.txt"), &long).unwrap();
+    let run = infer(path, &with(&["--input_file", "all.txt", "--output_file", "none.txt"]));
+    assert!(run.status == 1 && run.stderr.contains("1 of 1 notes"), "{}", run.stderr);
+    assert!(!path.join("none.txt").exists() && !path.join("none.txt.partial").exists());
+}
+
+#[test]
+fn common_names_are_corrected_with_a_notice() {
+    let folder = workplace();
+    let path = folder.path();
+    let run = infer(path, &["--model_path", "mistralai/Mistral-7B", "--clinical_note", "x"]);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("taking mistralai/Mistral-7B-v0.1\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("hf download mistralai/Mistral-7B-v0.1 "), "{}", run.stderr);
+    write_model(&path.join("meta-llama/Llama-2-7b-hf"), 1);
+    let base = ["--base_model", "meta-llama/Llama-2-7b", "--clinical_note", "x"];
+    let run = infer(path, &with(&base));
+    assert!(run.status == 0 && run.stderr.contains("taking meta-llama/"), "{}", run.stderr);
+}
+
+#[test]
+fn somebody_s_partial_file_stays() {
+    let folder = workplace();
+    fs::write(folder.path().join("out.txt.partial"), "precious").unwrap();
+    let arguments = with(&["--clinical_note", "x", "--output_file", "out.txt"]);
+    refuses(folder.path(), &arguments, b"", 1, &["out.txt.partial", "another --output-file"]);
+}
+
+#[test]
 fn merge_and_generate() {
     let folder = workplace();
     let note = ["--max_new_tokens", "12", "--clinical_note", "Fever, cough", "--model_path"];
@@ -271,6 +319,7 @@ fn bad_models() {
     fs::remove_file(copy("no_tokenizer").join("tokenizer.json")).unwrap();
     fs::write(copy("broken_tokenizer").join("tokenizer.json"), "{}").unwrap();
     fs::create_dir(path.join("empty")).unwrap();
+    write_adapter(&path.join("run/final_model"), &path.join("model"), "model");
     write_adapter(&path.join("broken_adapter"), &path.join("model"), "model");
     fs::write(path.join("broken_adapter/adapter_config.json"), "{").unwrap();
     write_adapter(&path.join("no_matrices"), &path.join("model"), "model");
@@ -282,7 +331,8 @@ fn bad_models() {
     fs::write(path.join("broken_sft_config/sft_config.json"), "[]").unwrap();
 
     for (model, parts) in [
-        ("nowhere", &["nowhere", "hf download"][..]),
+        ("nowhere", &["nowhere", "not a folder"][..]),
+        ("run", &["run/final_model"]),
         ("org/model", &["org/model", "hf download"]),
         ("embedded", &["embedded", "give the folder"]),
         ("empty", &["empty", "config.json"]),
@@ -317,7 +367,6 @@ fn bad_notes() {
     write("empty.csv", b"");
     write("empty.txt", b"\n\n");
     write("notes.docx", b"PK");
-    write("long.txt", format!("ok\n\n{}\n", "x".repeat(MAX_POSITIONS)).as_bytes());
 
     for (file, status, parts) in [
         ("missing.txt", 1, &["missing.txt", "--input-file"][..]),
@@ -328,7 +377,6 @@ fn bad_notes() {
         ("empty.csv", 1, &["empty.csv", "clinical_note"]),
         ("empty.txt", 1, &["empty.txt", "a note a line"]),
         ("notes.docx", 2, &[".txt", ".csv"]),
-        ("long.txt", 1, &["long.txt:3", "160", "shorten"]),
     ] {
         let output = ["--input_file", file, "--output_file", "out.txt"];
         refuses(path, &with(&output), b"", status, parts);

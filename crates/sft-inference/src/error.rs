@@ -7,13 +7,34 @@ use std::path::PathBuf;
 pub enum InferenceError {
     /// A model was named that is no folder on this machine.
     #[error(
-        "`{0}` is not a folder on this machine, and this version does not download models: \
-         if it is a hub id, fetch it first (`hf download {0} --local-dir DIR`) and give DIR",
+        "`{}` is not a folder on this machine: give the folder of an adapter or of a Hugging Face \
+         model",
         given.display()
     )]
     NotAFolder {
-        /// The name as it was given.
+        /// The path as it was given.
         given: PathBuf,
+    },
+    /// A model was named by its id on the hub.
+    #[error(
+        "`{0}` is not a folder on this machine, and this version does not download models: \
+         fetch it first (`hf download {0} --local-dir DIR`) and give DIR",
+        id.display()
+    )]
+    HubId {
+        /// The id, corrected where it is one of the common wrong ones.
+        id: PathBuf,
+    },
+    /// A training run's folder was given instead of the adapter in it.
+    #[error(
+        "{} is the folder of a training run: give the adapter in it, {}",
+        folder.display(), adapter.display()
+    )]
+    RunFolder {
+        /// The run's folder.
+        folder: PathBuf,
+        /// The adapter of the finished run.
+        adapter: PathBuf,
     },
     /// The base an adapter names is no folder on this machine.
     #[error(

@@ -11,6 +11,7 @@ pub struct Generator {
     decoder: Decoder,
     prompts: PromptTokenizer,
     stop_ids: Vec<u32>,
+    max_length: usize,
 }
 
 impl Generator {
@@ -18,12 +19,29 @@ impl Generator {
     pub fn new(decoder: Decoder, prompts: PromptTokenizer, mut stop_ids: Vec<u32>) -> Self {
         stop_ids.sort_unstable();
         stop_ids.dedup();
-        Self { decoder, prompts, stop_ids }
+        let max_length = decoder.config().max_position_embeddings;
+        Self { decoder, prompts, stop_ids, max_length }
     }
 
     /// The model.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
+    }
+
+    /// The model, to take its adapter off.
+    pub fn decoder_mut(&mut self) -> &mut Decoder {
+        &mut self.decoder
+    }
+
+    /// Tokens that a prompt with its summary had in training at most, else that the model takes.
+    pub fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    /// Lowers [`Generator::max_length`] to the limit of a training run.
+    pub(crate) fn limited_to(mut self, max_length: usize) -> Self {
+        self.max_length = self.max_length.min(max_length);
+        self
     }
 
     /// The tokenizer with its template.
@@ -80,6 +98,14 @@ impl Generator {
             .map(|(note, text)| self.prompt_ids(note, text))
             .collect::<Result<_, _>>()?;
         Ok(GenerationStream::new(self, prompts, params.clone()))
+    }
+
+    /// Whether [`Generator::stream`] would take a note; `note` is its index in an error.
+    ///
+    /// # Errors
+    /// The note is empty or too long.
+    pub fn check_note(&self, note: usize, text: &str) -> Result<(), InferenceError> {
+        self.prompt_ids(note, text).map(drop)
     }
 
     /// The prompt of one note, as training makes it, if the model can take it.

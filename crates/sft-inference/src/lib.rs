@@ -19,6 +19,7 @@
 mod error;
 mod generation;
 mod generator;
+mod hub;
 mod merge;
 mod open;
 mod params;

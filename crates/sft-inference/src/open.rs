@@ -8,7 +8,7 @@ use sft_lora::peft::{PeftAdapter, load_adapter};
 use sft_model::runtime::{DTypeChoice, DeviceChoice};
 use sft_model::{Decoder, ModelDir};
 
-use crate::{Generator, InferenceError};
+use crate::{Generator, InferenceError, hub};
 
 /// Where a model comes from and how it runs.
 #[derive(Debug, Clone)]
@@ -59,13 +59,15 @@ impl Generator {
             Some(config) => config.eos_token_id,
             None => sources.base.target_eos()?,
         };
+        let max_length = saved.as_ref().map_or(usize::MAX, |config| config.max_length);
         let template = match (&options.prompt_template, saved) {
             (Some(template), _) => template.clone(),
             (None, Some(config)) => PromptTemplate::new(config.prompt_template)?,
             (None, None) => PromptTemplate::default(),
         };
         let prompts = PromptTokenizer::from_file(&sources.tokenizer_json()?, template, eos_id)?;
-        Ok(Self::new(sources.load(dtype, &device)?, prompts, stop_ids))
+        let decoder = sources.load(dtype, &device)?;
+        Ok(Self::new(decoder, prompts, stop_ids).limited_to(max_length))
     }
 }
 
@@ -86,12 +88,13 @@ impl Sources {
         base: Option<&Path>,
         device: &Device,
     ) -> Result<Self, InferenceError> {
-        if !folder.is_dir() {
-            return Err(not_a_folder(folder));
-        }
-        let folder = folder.to_owned();
+        let folder = existing_folder(folder)?;
         if !folder.join("adapter_config.json").is_file() {
+            let final_model = folder.join("final_model");
+            let is_run = !folder.join("config.json").is_file()
+                && final_model.join("adapter_config.json").is_file();
             return match base {
+                _ if is_run => Err(InferenceError::RunFolder { folder, adapter: final_model }),
                 Some(base) => {
                     Err(InferenceError::BaseWithoutAdapter { folder, base: base.to_owned() })
                 }
@@ -100,8 +103,7 @@ impl Sources {
         }
         let adapter = load_adapter(&folder, device)?;
         let base = match base {
-            Some(base) if base.is_dir() => base.to_owned(),
-            Some(base) => return Err(not_a_folder(base)),
+            Some(base) => existing_folder(base)?,
             None => named_base(&adapter)?,
         };
         Ok(Self { folder, adapter: Some(adapter), base: ModelDir::open(&base)? })
@@ -129,23 +131,31 @@ impl Sources {
 
 /// The base model that an adapter names.
 fn named_base(adapter: &PeftAdapter) -> Result<PathBuf, InferenceError> {
-    match adapter.config.base_model_name_or_path.as_deref() {
-        Some(base) if Path::new(base).is_dir() => Ok(PathBuf::from(base)),
-        Some(EMBEDDED) => Err(InferenceError::EmbeddedBase),
-        base => Err(InferenceError::BaseNotAFolder {
-            adapter: adapter.dir.clone(),
-            base: base.unwrap_or("(none named)").to_owned(),
-        }),
+    let named = adapter.config.base_model_name_or_path.as_deref();
+    let base = hub::canonical(Path::new(named.unwrap_or("(none named)")));
+    if base.is_dir() {
+        Ok(base)
+    } else if named == Some(EMBEDDED) {
+        Err(InferenceError::EmbeddedBase)
+    } else {
+        let (adapter, base) = (adapter.dir.clone(), base.display().to_string());
+        Err(InferenceError::BaseNotAFolder { adapter, base })
     }
 }
 
 /// The name of the model that a later build carries in itself.
 const EMBEDDED: &str = "embedded";
 
-fn not_a_folder(path: &Path) -> InferenceError {
-    if path == Path::new(EMBEDDED) {
-        InferenceError::EmbeddedBase
+/// The folder that a user means with a path or a name.
+fn existing_folder(given: &Path) -> Result<PathBuf, InferenceError> {
+    let path = hub::canonical(given);
+    if path.is_dir() {
+        Ok(path)
+    } else if path == Path::new(EMBEDDED) {
+        Err(InferenceError::EmbeddedBase)
+    } else if hub::is_hub_id(&path) {
+        Err(InferenceError::HubId { id: path })
     } else {
-        InferenceError::NotAFolder { given: path.to_owned() }
+        Err(InferenceError::NotAFolder { given: path })
     }
 }

@@ -135,5 +135,23 @@ fn names_that_are_no_folders() {
         base_model: Some(Path::new("org/model").to_owned()),
         ..OpenOptions::new(&folders.adapter)
     };
-    assert!(matches!(refused(&no_base), InferenceError::NotAFolder { .. }));
+    assert!(matches!(refused(&no_base), InferenceError::HubId { .. }));
+    let no_base = OpenOptions { base_model: Some("meta-llama/Llama-2-7b".into()), ..no_base };
+    let message = refused(&no_base).to_string();
+    assert!(message.contains("hf download meta-llama/Llama-2-7b-hf "), "{message}");
+    for path in [folders.root.path().join("nowhere"), "src/nowhere".into(), "nowhere".into()] {
+        let error = refused(&OpenOptions::new(path));
+        assert!(matches!(error, InferenceError::NotAFolder { .. }), "{error}");
+        assert!(!error.to_string().contains("hf download"), "{error}");
+    }
+}
+
+#[test]
+fn the_folder_of_a_run_is_not_its_adapter() {
+    let folders = folders();
+    let run = folders.root.path().join("run");
+    write_adapter(&run.join("final_model"), &folders.base, "base");
+    let error = refused(&OpenOptions::new(&run));
+    assert!(matches!(error, InferenceError::RunFolder { .. }), "{error}");
+    assert!(error.to_string().ends_with("run/final_model"), "{error}");
 }

@@ -33,6 +33,21 @@ pub enum LoraError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A rank that no layer of this size has a use for, and that memory may not hold.
+    #[error(
+        "rank {r} is too large for {module}, a layer of {in_features} to {out_features} features; give an r (or a rank_pattern) of at most {}",
+        in_features.max(out_features)
+    )]
+    Rank {
+        /// Dotted path of the layer.
+        module: String,
+        /// The rank asked for.
+        r: usize,
+        /// Width of the layer's input.
+        in_features: usize,
+        /// Width of its output.
+        out_features: usize,
+    },
     /// An adapter matrix does not fit its layer.
     #[error(
         "{module}.{tensor} has shape {found:?}, but the layer and its rank ask for {expected:?}; check r, rank_pattern and the base model"

@@ -49,7 +49,8 @@ impl LoraLinear {
     /// [`from_linear`](Self::from_linear) does.
     ///
     /// # Errors
-    /// When the configuration is invalid.
+    /// When the configuration is invalid, or the rank is above both widths of the layer
+    /// ([`LoraError::Rank`]): an update of the layer's full rank needs no more than the smaller one.
     pub fn from_frozen(
         base: FrozenWeight,
         bias: Option<Tensor>,
@@ -59,6 +60,14 @@ impl LoraLinear {
     ) -> Result<Self, LoraError> {
         config.validate()?;
         let (r, features) = (config.rank_for(module), base.in_features());
+        if r > features.max(base.out_features()) {
+            return Err(LoraError::Rank {
+                module: module.to_owned(),
+                r,
+                in_features: features,
+                out_features: base.out_features(),
+            });
+        }
         let bound = 1.0 / (features as f32).sqrt();
         let stream = random::module_key(&format!("{module}.lora_A.weight"));
         let a: Vec<f32> = random::uniform(seed, stream, r * features)

@@ -306,3 +306,20 @@ fn parameters_are_the_layers_own() {
     a.set(&a.zeros_like().unwrap()).unwrap();
     assert_ne!(bits(&lora.forward_eval(&x).unwrap()), before, "the layer's own was not");
 }
+
+#[test]
+fn a_rank_beyond_the_layer_is_refused_before_anything_is_allocated() {
+    let fresh = |r| {
+        let base = FrozenWeight::from_tensor(&numbers(1, &[4, 6], DType::F32)).unwrap();
+        LoraLinear::from_frozen(base, None, MODULE, &LoraConfig { r, ..config() }, 1)
+    };
+    assert_eq!(fresh(6).unwrap().rank(), 6);
+    for r in [7, 999_999_999_999, usize::MAX] {
+        let error = fresh(r).unwrap_err();
+        assert!(matches!(error, LoraError::Rank { .. }), "{error}");
+        let message = error.to_string();
+        for text in [&r.to_string(), MODULE, "6 to 4", "at most 6"] {
+            assert!(message.contains(text), "{text} is missing in: {message}");
+        }
+    }
+}

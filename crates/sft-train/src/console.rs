@@ -1,12 +1,20 @@
-//! Writing to the terminal. A reader that went away (`| head`) must not end a training run, so nothing here fails.
+//! Writing to the terminal. Nothing that goes wrong there may end a training run; only [`print`] can fail.
 
 use std::fmt::Display;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+
+/// A text that is the whole result of a process, on standard output. A reader that went away (`| head`) had enough.
+pub(crate) fn print(text: impl Display) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
 
 /// A line of the result, on standard output.
 pub(crate) fn result(line: impl Display) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    let _ = print(line);
 }
 
 /// A line about the result, on standard error.

@@ -18,6 +18,12 @@ pub(crate) enum CliError {
         "the tokenizer makes token {id} of line {line}, but the model has {vocab_size} embeddings; take tokenizer.json and weights of one model"
     )]
     Vocabulary { line: u64, id: u32, vocab_size: usize },
+    #[error(
+        "the example of line {line} has {tokens} tokens, but the model can tell only {limit} positions apart (max_position_embeddings); give --max_length {limit} or less"
+    )]
+    TooLong { line: u64, tokens: usize, limit: usize },
+    #[error("cannot write to standard output")]
+    Stdout(#[source] std::io::Error),
     #[error("cannot listen for Ctrl-C")]
     Signals(#[from] ctrlc::Error),
     #[error(transparent)]

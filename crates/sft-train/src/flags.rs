@@ -125,7 +125,7 @@ pub(crate) struct Options {
     /// Save a checkpoint every N steps, besides the one of each epoch
     #[arg(long, value_name = "N", help_heading = "Run")]
     pub(crate) save_steps: Option<usize>,
-    /// Keep at most N checkpoints
+    /// Keep at most N checkpoints, but always the newest and the best
     #[arg(long, value_name = "N", help_heading = "Run")]
     pub(crate) save_total_limit: Option<usize>,
     /// Evaluate every N steps, besides the end of each epoch

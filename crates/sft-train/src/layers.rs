@@ -102,8 +102,7 @@ pub(crate) fn defaults(typed: &Options, is_file: &dyn Fn(&Path) -> bool) -> Opti
     let lora = LoraConfig::default();
     let train_csv = typed.train_csv.clone().unwrap_or_else(|| TRAIN_CSV.into());
     // The files of phase 1 come as a pair; any other training file is alone unless the user says otherwise.
-    let pair =
-        train_csv.file_name().is_some_and(|name| name == TRAIN_NAME) && typed.val_split.is_none();
+    let pair = train_csv.file_name().is_some_and(|name| name == TRAIN_NAME);
     let val_csv = Some(train_csv.with_file_name(VAL_NAME)).filter(|path| pair && is_file(path));
     let has_val_file = typed.val_csv.is_some() || val_csv.is_some();
     Options {

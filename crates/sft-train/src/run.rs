@@ -1,13 +1,14 @@
 //! From flags to a trained adapter, each input checked before the work it would spoil.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, DeviceLocation};
 use sft_dataset::{EncodedSet, PromptTokenizer, SftConfig, encode};
-use sft_lora::peft::load_adapter;
-use sft_model::{Decoder, ModelDir};
+use sft_lora::{TargetModules, peft::load_adapter};
+use sft_model::{Decoder, ModelConfig, ModelDir};
 use sft_trainer::{
-    Outcome, Plan, ResumeFrom, RunFiles, StopFlag, TrainError, Trainer, unfinished_run,
+    Outcome, Plan, ResumeFrom, RunFiles, RunState, StopFlag, TrainError, Trainer, run_state,
 };
 
 use crate::console;
@@ -18,7 +19,7 @@ use crate::flags::{Flags, Options};
 use crate::layers::{self, Origin};
 use crate::progress::Progress;
 use crate::report;
-use crate::resolve::{Settings, resume_from};
+use crate::resolve::{Settings, Validation, resume_from};
 use crate::signals;
 
 /// Stopped by a signal, as shells count it: 128 + SIGINT.
@@ -26,7 +27,9 @@ pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Everything `sft-train` does between its flags and its exit status.
 pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
-    let mut settings = settings(flags)?;
+    let Some(mut settings) = settings(flags)? else {
+        return Ok(0);
+    };
     let rows = Rows::read(&settings)?;
     let folder = ModelDir::open(Path::new(&settings.model_name))?;
     let tokenizer = PromptTokenizer::from_file(
@@ -34,25 +37,35 @@ pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
         settings.template.clone(),
         folder.target_eos()?,
     )?;
-    let train = encode(&rows.train, &tokenizer, settings.max_length)?;
-    let val = encode(&rows.val, &tokenizer, settings.max_length)?;
-    check_ids(&[&train, &val], folder.config().vocab_size)?;
+    let train_csv = &settings.train_csv;
+    let val_csv = match &settings.validation {
+        Validation::File(path) => path,
+        Validation::Split(_) => train_csv,
+    };
+    let train = encode(train_csv, &rows.train, &tokenizer, settings.max_length)?;
+    let val = encode(val_csv, &rows.val, &tokenizer, settings.max_length)?;
+    check_examples(&[&train, &val], folder.config())?;
     let device = settings.device.open()?;
     let dtype = settings.dtype.resolve(&device)?;
     settings.settle("dtype", dtype.as_str());
     check_output(&settings)?;
 
     // What a dry run prints is its result; otherwise standard output belongs to the run.
-    let say =
-        |text: String| if settings.dry_run { console::result(text) } else { console::status(text) };
-    say(report::settings(&settings.entries));
-    say(report::data(&rows, &train, &val));
+    let say = |text: String| {
+        if settings.dry_run {
+            return console::print(text).map_err(CliError::Stdout);
+        }
+        console::status(text);
+        Ok(())
+    };
+    say(report::settings(&settings.entries))?;
+    say(report::data(&rows, &train, &val))?;
     rows.notes.iter().for_each(console::note);
     let model = adapted_model(&settings, &folder, dtype, &device)?;
-    say(report::model(&model));
-    say(report::plan(&Plan::new(&settings.train, train.examples.len()), &train));
+    say(report::model(&model))?;
+    say(report::plan(&Plan::new(&settings.train, train.examples.len()), &train))?;
     if settings.dry_run {
-        say(report::examples(&train, &tokenizer)?);
+        say(report::examples(&train, &tokenizer)?)?;
         return Ok(0);
     }
     let files = run_files(&settings, &folder, &tokenizer)?;
@@ -66,49 +79,67 @@ pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
     Ok(finish(&outcome?, &settings.output_dir))
 }
 
-/// A tokenizer may know ids beyond the model's embeddings, as long as no example has one.
-fn check_ids(sets: &[&EncodedSet], vocab_size: usize) -> Result<(), CliError> {
+/// No example may have an id without an embedding (a tokenizer may know such ids), or a position that the model was
+/// not made for.
+fn check_examples(sets: &[&EncodedSet], model: &ModelConfig) -> Result<(), CliError> {
+    let (vocab_size, limit) = (model.vocab_size, model.max_position_embeddings);
     for example in sets.iter().flat_map(|set| &set.examples) {
         if let Some(&id) = example.ids.iter().find(|&&id| id as usize >= vocab_size) {
             return Err(CliError::Vocabulary { line: example.line, id, vocab_size });
+        }
+        if example.ids.len() > limit {
+            let tokens = example.ids.len();
+            return Err(CliError::TooLong { line: example.line, tokens, limit });
         }
     }
     Ok(())
 }
 
-/// Collects what the flags, the configuration file and the run to resume say, and resolves it.
-fn settings(flags: Flags) -> Result<Settings, CliError> {
+/// Collects what the flags, the configuration file and the run to resume say, and resolves it. `None` when the run to
+/// resume is finished: then nothing else matters.
+fn settings(flags: Flags) -> Result<Option<Settings>, CliError> {
     let mut layers = vec![(Origin::Flag, flags.options)];
     if let Some(path) = &flags.config {
         layers.push((Origin::ConfigFile, file::read(path)?));
     }
-    layers.extend(resumed_run(&layers)?);
+    if let Some(run) = run_to_resume(&layers) {
+        let run = match run_state(&run)? {
+            RunState::Finished => {
+                already_finished(&run);
+                return Ok(None);
+            }
+            RunState::Unfinished(work) => work,
+            RunState::Empty => run,
+        };
+        // What is not typed again stays as it was.
+        let saved = run.join("run_config.toml");
+        if saved.is_file() {
+            layers.push((Origin::ResumedRun, file::read(&saved)?));
+        }
+    }
     let adapter = layers.iter().find_map(|(_, options)| options.init_adapter.clone());
     let adapter = adapter.map(|dir| load_adapter(&dir, &Device::Cpu)).transpose()?;
     let mut notes = Vec::new();
     let settings = Settings::resolve(layers, adapter, &mut notes);
     notes.iter().for_each(console::note);
-    settings
+    settings.map(Some)
 }
 
-/// The settings of the run that is to be resumed: what is not typed again stays as it was.
-fn resumed_run(layers: &[(Origin, Options)]) -> Result<Option<(Origin, Options)>, CliError> {
+/// The directory whose run is to be resumed.
+fn run_to_resume(layers: &[(Origin, Options)]) -> Option<PathBuf> {
     let typed = layers::merge(layers).0;
-    let run = match typed.resume.as_deref().map(resume_from) {
-        None | Some(ResumeFrom::Fresh) => None,
-        Some(ResumeFrom::Auto) => {
-            unfinished_run(&typed.output_dir.unwrap_or_else(|| layers::OUTPUT_DIR.into()))
-        }
-        Some(ResumeFrom::Dir(checkpoint)) => checkpoint.parent().map(Path::to_owned),
-    };
-    let saved = run.map(|dir| dir.join("run_config.toml")).filter(|path| path.is_file());
-    saved.map(|path| Ok((Origin::ResumedRun, file::read(&path)?))).transpose()
+    match resume_from(typed.resume.as_deref()?) {
+        ResumeFrom::Fresh => None,
+        ResumeFrom::Auto => Some(typed.output_dir.unwrap_or_else(|| layers::OUTPUT_DIR.into())),
+        ResumeFrom::Dir(checkpoint) => checkpoint.parent().map(Path::to_owned),
+    }
 }
 
 /// The rules of the output folder that can be known before the model is loaded. The trainer has the last word.
 fn check_output(settings: &Settings) -> Result<(), TrainError> {
-    if let (ResumeFrom::Fresh, Some(path), false) =
-        (&settings.resume, unfinished_run(&settings.output_dir), settings.dry_run)
+    if !settings.dry_run
+        && let RunState::Unfinished(path) = run_state(&settings.output_dir)?
+        && settings.resume == ResumeFrom::Fresh
     {
         return Err(TrainError::UnfinishedRun { path });
     }
@@ -146,7 +177,34 @@ fn adapted_model(
         Some(adapter) => model.load_lora(adapter)?,
         None => model.add_lora(&settings.lora, settings.train.seed)?,
     }
+    let unknown = unmatched_targets(&settings.lora.target_modules, &model.linear_modules());
+    if !unknown.is_empty() {
+        console::note(format_args!(
+            "lora_target_modules has names of no layer of this model: {}; its layers are: {}",
+            unknown.join(", "),
+            leaf_names(&model).join(", ")
+        ));
+    }
     Ok(model)
+}
+
+/// The names of a list that match no layer; as in PEFT, the others are taken all the same.
+fn unmatched_targets<'a>(targets: &'a TargetModules, modules: &[String]) -> Vec<&'a str> {
+    let TargetModules::List(names) = targets else {
+        return Vec::new();
+    };
+    let matches = |name: &str| {
+        let one = TargetModules::List(vec![name.to_owned()]);
+        modules.iter().any(|module| one.matches(module, false).unwrap_or(false))
+    };
+    names.iter().map(String::as_str).filter(|name| !matches(name)).collect()
+}
+
+/// The last parts of the names of the layers that can have an adapter.
+fn leaf_names(model: &Decoder) -> Vec<String> {
+    let modules = model.linear_modules();
+    let leaves = modules.iter().filter_map(|module| module.rsplit('.').next());
+    leaves.collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
 }
 
 fn device_name(device: &Device) -> String {
@@ -187,10 +245,7 @@ fn finish(outcome: &Outcome, output_dir: &Path) -> u8 {
             0
         }
         Outcome::AlreadyFinished => {
-            console::note(format_args!(
-                "the run in {} is already finished; nothing was changed. To train anew, leave out --resume",
-                output_dir.display()
-            ));
+            already_finished(output_dir);
             0
         }
         Outcome::Stopped { checkpoint } => {
@@ -202,6 +257,13 @@ fn finish(outcome: &Outcome, output_dir: &Path) -> u8 {
             INTERRUPTED
         }
     }
+}
+
+fn already_finished(output_dir: &Path) {
+    console::note(format_args!(
+        "the run in {} is already finished; nothing was changed. To train anew, leave out --resume",
+        output_dir.display()
+    ));
 }
 
 /// A word as a POSIX shell takes it.

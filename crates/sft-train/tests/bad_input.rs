@@ -98,6 +98,12 @@ const CASES: &[Case] = &[
             let config = f.text("model/config.json").replace("\"vocab_size\":259", "\"vocab_size\":100");
             f.write("model/config.json", config);
         }, args: &[], code: 1, says: &["token 257 of line 2", "100 embeddings", "one model"] },
+    Case { name: "more tokens than positions", spoil: |f| {
+            let config = f.text("model/config.json").replace("\"max_position_embeddings\":256", "\"max_position_embeddings\":60");
+            f.write("model/config.json", config);
+        }, args: &["--max_length=128"], code: 1, says: &["line 2", "tokens", "60 positions", "--max_length 60"] },
+    Case { name: "a huge r", spoil: nothing, args: &["--lora_r=18446744073709551615"], code: 1, says: &["18446744073709551615", "q_proj", "at most 16"] },
+    Case { name: "an r beyond memory", spoil: nothing, args: &["--lora_r=999999999999"], code: 1, says: &["999999999999", "at most 16"] },
     Case { name: "no module matches", spoil: nothing, args: &["--lora_target_modules=query_key_value"], code: 1, says: &["target_modules", "q_proj"] },
     // Adapter, resume, output.
     Case { name: "no initial adapter", spoil: nothing, args: &["--init_adapter=nowhere"], code: 1, says: &["nowhere", "adapter_config.json"] },
@@ -111,6 +117,14 @@ const CASES: &[Case] = &[
             f.write("train.csv", csv(&rows()[..4]));
         }, args: &["--output_dir=first", "--resume=auto"], code: 1, says: &["training_data", "examples"] },
     Case { name: "an unfinished run in the output folder", spoil: unfinished_run, args: &["--output_dir=first"], code: 1, says: &["first", "unfinished", "--resume auto"] },
+    Case { name: "another program's model in the output folder", spoil: |f| f.write("other/final_model/model.bin", "x"), args: &["--output_dir=other", "--resume=auto"],
+        code: 1, says: &["other", "final_model", "another --output_dir"] },
+    Case { name: "only damaged checkpoints", spoil: |f| {
+            unfinished_run(f);
+            for name in names(&f.path("first")).iter().filter(|name| name.starts_with("checkpoint_")) {
+                f.write(&format!("first/{name}/optimizer.safetensors"), "x");
+            }
+        }, args: &["--output_dir=first", "--resume=auto"], code: 1, says: &["checkpoint_step_1: optimizer.safetensors has 1 bytes", "--output_dir"] },
     Case { name: "a file in place of the output folder", spoil: |f| f.write("taken", "text"), args: &["--output_dir=taken/run"], code: 1, says: &["taken", "--output_dir"] },
 ];
 
@@ -134,7 +148,10 @@ fn every_kind_of_bad_input_is_refused_with_a_remedy_and_nothing_is_overwritten()
     for case in CASES {
         let fixture = Fixture::new();
         fixture.write("out/final_model/adapter_model.safetensors", "a finished run");
+        fixture.write("out/final_model/sft_config.json", "{}");
         fixture.write("out/training_stats.json", "{\"completed\": true}");
+        fixture.write("out/metrics.jsonl", "{\"step\": 1}\n");
+        fixture.write("out/run_config.toml", "seed = 1\n");
         (case.spoil)(&fixture);
         let before = tree(&fixture.path(""));
         let ended = fixture.run(&arguments(case.args));
@@ -156,13 +173,18 @@ fn every_kind_of_bad_input_is_refused_with_a_remedy_and_nothing_is_overwritten()
         }
         for (path, _) in difference(&before, &tree(&fixture.path(""))) {
             // Taking a folder for a run leaves a lock file.
-            if path.file_name().unwrap() != ".lock" {
+            if path.file_name().unwrap() != ".sft-lock" {
                 fail(format!("{} changed", path.display()));
             }
         }
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     assert!(CASES.len() > 40);
+}
+
+fn names(folder: &std::path::Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 /// The usual arguments, without those that the case gives itself.

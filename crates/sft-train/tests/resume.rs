@@ -29,13 +29,12 @@ const RUN: [&str; 13] = [
 
 /// Lets a run work until it has written so many lines of metrics.
 fn wait_for_steps(fixture: &Fixture, child: &mut Child, steps: usize) {
+    wait_for_lines(fixture, "out/metrics.jsonl", child, steps);
+}
+
+fn wait_for_lines(fixture: &Fixture, file: &str, child: &mut Child, steps: usize) {
     let start = Instant::now();
-    let done = || {
-        std::fs::read_to_string(fixture.path("out/metrics.jsonl"))
-            .unwrap_or_default()
-            .lines()
-            .count()
-    };
+    let done = || std::fs::read_to_string(fixture.path(file)).unwrap_or_default().lines().count();
     while done() < steps {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before it could be stopped");
         assert!(start.elapsed() < Duration::from_mins(1), "the run does not get on");
@@ -138,6 +137,57 @@ fn a_finished_run_stays_as_it_is() {
     assert!(ended.stderr.contains("already finished"), "{}", ended.stderr);
     assert_eq!(ended.stdout, "");
     assert_eq!(tree(&fixture.path("out")), before);
+
+    // Nothing else is looked at: neither the model nor the data need be there any more.
+    std::fs::remove_dir_all(fixture.path("model")).unwrap();
+    std::fs::remove_file(fixture.path("train.csv")).unwrap();
+    for resume in ["--resume=auto", "--resume=out/checkpoint_epoch_1"] {
+        let ended = fixture.run(&["--output_dir=out", resume]).ok();
+        assert!(ended.stderr.contains("already finished"), "{}", ended.stderr);
+        assert_eq!(tree(&fixture.path("out")), before);
+    }
+}
+
+#[test]
+fn an_interrupted_replacement_is_resumed() {
+    let finish = |fixture: &Fixture| {
+        let first = ["--model_name=model", "--train_csv=train.csv", "--max_steps=1", "--lora_r=2"];
+        fixture.run(&[&first[..], &["--output_dir=out"]].concat()).ok();
+    };
+    let whole = Fixture::new();
+    finish(&whole);
+    whole.run(&RUN).ok();
+
+    let killed = Fixture::new();
+    finish(&killed);
+    let mut child = killed.command(&RUN).spawn().unwrap();
+    wait_for_lines(&killed, "out/next_run/metrics.jsonl", &mut child, 8);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(killed.json("out/final_model/adapter_config.json")["r"], 2);
+    let ended = killed.run(&["--output_dir=out", "--resume=auto"]).ok();
+    assert!(ended.stderr.contains("resuming out/next_run/checkpoint_"), "{}", ended.stderr);
+    assert_eq!(whole.read(ADAPTER), killed.read(ADAPTER));
+    assert!(!killed.path("out/next_run").exists());
+}
+
+#[test]
+fn a_diverged_run_fails_and_a_finished_one_stays() {
+    let fixture = Fixture::new();
+    let run = ["--model_name=model", "--train_csv=train.csv", "--max_steps=1", "--output_dir=out"];
+    fixture.run(&run).ok();
+    let before = tree(&fixture.path("out/final_model"));
+    let ended = fixture.run(&[&run[..], &["--learning_rate=1e39", "--warmup_ratio=0"]].concat());
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let line = ended.error_line();
+    assert!(line.contains("diverged") && line.contains("lower --learning_rate"), "{line}");
+    assert!(!ended.stdout.contains("Training completed!"), "{}", ended.stdout);
+    assert_eq!(tree(&fixture.path("out/final_model")), before);
+    assert!(fixture.path("out/next_run/checkpoint_epoch_1/trainer_state.json").is_file());
+    // Each warning is said once, and in plain text where no terminal is.
+    let warning = "the validation loss after step 1 is not finite";
+    assert_eq!(ended.stderr.matches(warning).count(), 1, "{}", ended.stderr);
+    assert!(!ended.stderr.contains('\u{1b}'), "{}", ended.stderr);
 }
 
 #[test]

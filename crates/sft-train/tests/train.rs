@@ -211,10 +211,57 @@ fn a_reader_that_goes_away_does_not_end_the_run() {
     assert!(fixture.path("out").join(ADAPTER).is_file());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_dry_run_whose_output_is_lost_fails() {
+    let fixture = Fixture::new();
+    let args = ["--model_name=model", "--train_csv=train.csv", "--dry_run"];
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = common::Ended::from(fixture.command(&args).stdout(full).output().unwrap());
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.error_line().contains("cannot write to standard output"), "{}", ended.stderr);
+
+    let mut child = fixture.command(&args).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0), "a reader that went away had enough");
+}
+
+#[test]
+fn a_target_name_that_matches_nothing_is_noted() {
+    let fixture = Fixture::new();
+    let ended = fixture.train(&["--dry_run", "--lora_target_modules=q_proj,foo"]).ok();
+    let note = ended.stderr.lines().find(|line| line.contains("lora_target_modules"));
+    let note = note.unwrap_or_default();
+    assert!(note.starts_with("note: ") && note.contains("model: foo;"), "{}", ended.stderr);
+    assert!(note.contains("down_proj, gate_proj, k_proj"), "{note}");
+}
+
+#[test]
+fn a_validation_file_beside_the_training_file_wins_over_a_split() {
+    let fixture = Fixture::new();
+    fixture.write("data/train_set_processed.csv", common::csv(&common::rows()));
+    fixture.write("data/val_set_processed.csv", common::csv(&common::rows()[..2]));
+    let data = "--train_csv=data/train_set_processed.csv";
+    let ended = fixture.run(&["--model_name=model", data, "--val_split=0.5", "--dry_run"]).ok();
+    assert!(ended.stdout.contains("9 to train on, 2 to validate on"), "{}", ended.stdout);
+    assert!(
+        ended.stderr.contains(
+            "note: val_split is not used: data/val_set_processed.csv is the validation file"
+        ),
+        "{}",
+        ended.stderr
+    );
+}
+
 #[test]
 fn version_and_help_go_to_standard_output() {
     let fixture = Fixture::new();
     assert!(fixture.run(&["-V"]).ok().stdout.starts_with("sft-train "));
     let help = fixture.run(&["--help"]).ok().stdout;
-    assert!(help.contains("--gradient-accumulation-steps") && help.contains("Examples:"), "{help}");
+    assert!(
+        help.contains("--gradient-accumulation-steps")
+            && help.contains("always the newest and the best")
+            && help.contains("Examples:"),
+        "{help}"
+    );
 }

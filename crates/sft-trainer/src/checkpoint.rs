@@ -16,7 +16,8 @@ use crate::fingerprint::{Fingerprint, Fnv};
 use crate::progress::Progress;
 use crate::{RunFiles, TrainError};
 
-const STATE: &str = "trainer_state.json";
+/// The file that makes a directory a checkpoint of ours.
+pub(crate) const STATE: &str = "trainer_state.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
 /// PEFT's older format; the final model has it, a checkpoint need not.
 const TORCH_ADAPTER: &str = "adapter_model.bin";
@@ -188,20 +189,19 @@ pub(crate) fn tensors(parameters: &BTreeMap<String, Var>) -> BTreeMap<String, Te
     parameters.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
 }
 
+/// Whether a checkpoint can have this name.
+pub(crate) fn is_name(name: &str) -> bool {
+    let number =
+        name.strip_prefix("checkpoint_step_").or_else(|| name.strip_prefix("checkpoint_epoch_"));
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// The directories in `run_dir` that are named like checkpoints, each with its state if that can be read
 /// (other files are not checked), oldest first and unreadable ones last.
 pub(crate) fn list(run_dir: &Path) -> Result<Vec<(PathBuf, Option<State>)>, TrainError> {
-    let named = |path: &PathBuf| {
-        let name = files::name(path);
-        let number = name
-            .strip_prefix("checkpoint_step_")
-            .or_else(|| name.strip_prefix("checkpoint_epoch_"));
-        path.is_dir()
-            && number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-    };
     let mut checkpoints: Vec<_> = files::entries(run_dir)?
         .into_iter()
-        .filter(named)
+        .filter(|path| path.is_dir() && is_name(&files::name(path)))
         .map(|path| {
             let state = read_state(&path).ok();
             (path, state)

@@ -89,6 +89,42 @@ pub enum TrainError {
         /// The directory of that run.
         path: PathBuf,
     },
+    /// Files where a run writes that no run of this crate wrote.
+    #[error(
+        "{} holds files that are not of a run of this program, but have the names of one: {}; they stay as they are: \
+         give another --output_dir",
+        dir.display(), names.join(", ")
+    )]
+    ForeignFiles {
+        /// The directory.
+        dir: PathBuf,
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// An unfinished run none of whose checkpoints is whole.
+    #[error(
+        "the run in {} cannot be resumed, all of its checkpoints are damaged: {}; give another --output_dir, or remove \
+         these checkpoints to start anew",
+        path.display(), problems.join("; ")
+    )]
+    AllDamaged {
+        /// The directory of the run.
+        path: PathBuf,
+        /// Each checkpoint, and what is wrong with it; newest first.
+        problems: Vec<String>,
+    },
+    /// A run that ended without usable weights.
+    #[error(
+        "the training diverged: {reason}; no final model was written, the checkpoints are in {}. Train again with a lower \
+         --learning_rate and another --output_dir, or remove this run first",
+        path.display()
+    )]
+    Diverged {
+        /// The directory of the run.
+        path: PathBuf,
+        /// What is not finite.
+        reason: &'static str,
+    },
     /// A checkpoint that cannot be resumed from.
     #[error(
         "{} is not a usable checkpoint: {reason}; --resume auto takes the newest one that is",

@@ -5,9 +5,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::TrainError;
+use crate::run_state::is_run_name;
 
 /// Prefix of what is being written or removed; a leftover of a killed run.
-const TEMPORARY: &str = ".tmp-";
+const TEMPORARY: &str = ".sft-tmp-";
+/// What follows the prefix, before the name, of what is being removed.
+const REMOVED: &str = "removed-";
+/// What follows the prefix of a replaced run's files.
+const REPLACED: &str = "replaced";
 
 /// Attaches an action and a path to an I/O error.
 pub(crate) trait Context<T> {
@@ -22,7 +27,7 @@ impl<T> Context<T> for std::io::Result<T> {
 
 /// Writes a file under a temporary name, flushes it to the disk and renames it.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    let temporary = sibling(path);
+    let temporary = sibling(path, "");
     fs::write(&temporary, bytes).context("write", &temporary)?;
     sync(&temporary)?;
     fs::rename(&temporary, path).context("write", path)?;
@@ -35,7 +40,7 @@ pub(crate) fn publish_dir(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<(), TrainError>,
 ) -> Result<(), TrainError> {
-    let temporary = sibling(path);
+    let temporary = sibling(path, "");
     if temporary.exists() {
         fs::remove_dir_all(&temporary).context("remove", &temporary)?;
     }
@@ -54,10 +59,7 @@ pub(crate) fn publish_dir(
 
 /// Makes a directory disappear at once, then deletes it.
 pub(crate) fn remove_dir(path: &Path) -> Result<(), TrainError> {
-    let mut name = OsString::from(TEMPORARY);
-    name.push("removed-");
-    name.push(path.file_name().unwrap_or_default());
-    let removed = path.with_file_name(name);
+    let removed = sibling(path, REMOVED);
     if removed.exists() {
         fs::remove_dir_all(&removed).context("remove", &removed)?;
     }
@@ -68,13 +70,25 @@ pub(crate) fn remove_dir(path: &Path) -> Result<(), TrainError> {
 /// Deletes what a killed run left half written or half removed.
 pub(crate) fn remove_leftovers(dir: &Path) -> Result<(), TrainError> {
     for path in entries(dir)? {
-        if name(&path).starts_with(TEMPORARY) {
+        if is_leftover(&path) {
             let removed =
                 if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             removed.context("remove", &path)?;
         }
     }
     Ok(())
+}
+
+/// Whether the path is one that a run gives to what it writes or removes. Other hidden files are the user's.
+pub(crate) fn is_leftover(path: &Path) -> bool {
+    name(path).strip_prefix(TEMPORARY).is_some_and(|name| {
+        name == REPLACED || is_run_name(name.strip_prefix(REMOVED).unwrap_or(name))
+    })
+}
+
+/// Where a replaced run's files wait for their deletion.
+pub(crate) fn replaced(root: &Path) -> PathBuf {
+    root.join(format!("{TEMPORARY}{REPLACED}"))
 }
 
 /// The paths in a directory, sorted.
@@ -91,8 +105,9 @@ pub(crate) fn name(path: &Path) -> std::borrow::Cow<'_, str> {
     path.file_name().unwrap_or_default().to_string_lossy()
 }
 
-fn sibling(path: &Path) -> PathBuf {
+fn sibling(path: &Path, what: &str) -> PathBuf {
     let mut name = OsString::from(TEMPORARY);
+    name.push(what);
     name.push(path.file_name().unwrap_or_default());
     path.with_file_name(name)
 }
@@ -117,7 +132,7 @@ mod tests {
     #[test]
     fn a_directory_is_complete_or_absent() {
         let root = tempfile::tempdir().unwrap();
-        let dir = root.path().join("checkpoint");
+        let dir = root.path().join("checkpoint_step_1");
         let failed = publish_dir(&dir, |temporary| {
             fs::write(temporary.join("half"), "x").unwrap();
             Err(TrainError::NoTrainingData)
@@ -141,11 +156,29 @@ mod tests {
     #[test]
     fn a_file_is_replaced() {
         let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("stats.json");
+        let path = root.path().join("training_stats.json");
         for text in ["first", "second"] {
             write_file(&path, text.as_bytes()).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         assert_eq!(entries(root.path()).unwrap(), [path]);
+    }
+
+    #[test]
+    fn only_our_own_leftovers_are_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let foreign = [".sft-tmp-notes", ".tmp-cache", ".tmp-final_model", "sft-tmp-final_model"];
+        let ours = [
+            ".sft-tmp-final_model",
+            ".sft-tmp-metrics.jsonl",
+            ".sft-tmp-removed-checkpoint_epoch_12",
+            ".sft-tmp-replaced",
+        ];
+        for name in foreign.iter().chain(&ours) {
+            fs::create_dir(root.path().join(name)).unwrap();
+        }
+        remove_leftovers(root.path()).unwrap();
+        let left = entries(root.path()).unwrap();
+        assert_eq!(left, foreign.map(|name| root.path().join(name)));
     }
 }

@@ -1,7 +1,10 @@
 //! A run under way: where it begins, what it saves, how it ends.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Tensor};
 
 use crate::adamw::AdamW;
 use crate::checkpoint::{self, Checkpoint, Contents, Name, State};
@@ -39,11 +42,7 @@ impl<'a> Run<'a> {
         };
         let weight_decay = trainer.config.weight_decay;
         let (progress, adamw, resumed_from) = match checkpoint {
-            None => {
-                let config = dir.work().join(RUN_CONFIG);
-                files::write_file(&config, trainer.files.run_config_toml.as_bytes())?;
-                (Progress::default(), AdamW::new(&trainer.parameters, weight_decay), None)
-            }
+            None => (Progress::default(), AdamW::new(&trainer.parameters, weight_decay), None),
             Some(Checkpoint { dir: path, state }) => {
                 let differences = state.run.differences(&trainer.fingerprint);
                 if !differences.is_empty() {
@@ -54,6 +53,11 @@ impl<'a> Run<'a> {
             }
         };
         let metrics = Metrics::open(dir.work(), progress.step)?;
+        if resumed_from.is_none() {
+            // Last: metrics and settings together mark the directory as a run's.
+            let config = dir.work().join(RUN_CONFIG);
+            files::write_file(&config, trainer.files.run_config_toml.as_bytes())?;
+        }
         let mut run = Self { dir, observer, progress, adamw, metrics };
         run.remove_later_checkpoints()?;
         let directory = run.dir.work().to_owned();
@@ -76,9 +80,9 @@ impl<'a> Run<'a> {
         self.observer.event(event);
     }
 
-    /// Tells the observer and the log.
+    /// Tells the observer what may spoil the result.
     pub(crate) fn warn(&mut self, message: &str) {
-        warn(self.observer, message);
+        self.emit(&Event::Warning { message });
     }
 
     /// Warns of a skipped step, and gives up after several in a row.
@@ -168,6 +172,9 @@ impl<'a> Run<'a> {
         }
         let work = self.dir.work().to_owned();
         let tensors = checkpoint::tensors(&trainer.parameters);
+        if let Some(reason) = divergence(&self.progress, final_model_step, &tensors)? {
+            return Err(TrainError::Diverged { path: work, reason });
+        }
         files::publish_dir(&work.join(FINAL_MODEL), |dir| {
             trainer.files.write_adapter(dir, &trainer.peft, &tensors)
         })?;
@@ -193,23 +200,32 @@ impl<'a> Run<'a> {
     }
 }
 
-fn warn(observer: &mut dyn Observer, message: &str) {
-    tracing::warn!("{message}");
-    observer.event(&Event::Warning { message });
-}
-
-/// The newest checkpoint that is whole; damaged ones are skipped with a warning.
+/// The newest checkpoint that is whole; damaged ones are skipped with a warning, but not if there is no other.
 fn newest_valid(
     work: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Option<Checkpoint>, TrainError> {
+    let mut problems = Vec::new();
     for (path, _) in checkpoint::list(work)?.into_iter().rev() {
         match Checkpoint::read(&path) {
-            Ok(checkpoint) => return Ok(Some(checkpoint)),
-            Err(error) => warn(observer, &format!("skipped a checkpoint: {error}")),
+            Ok(checkpoint) => {
+                for problem in problems {
+                    let message = format!("skipped a damaged checkpoint: {problem}");
+                    observer.event(&Event::Warning { message: &message });
+                }
+                return Ok(Some(checkpoint));
+            }
+            Err(TrainError::BadCheckpoint { path, reason }) => {
+                problems.push(format!("{}: {reason}", path.display()));
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(None)
+    if problems.is_empty() {
+        Ok(None)
+    } else {
+        Err(TrainError::AllDamaged { path: work.into(), problems })
+    }
 }
 
 /// The checkpoint that the user named, which must be one of this run.
@@ -240,4 +256,27 @@ fn best(checkpoints: &[(PathBuf, State)]) -> Option<&(PathBuf, State)> {
     let evaluated =
         checkpoints.iter().filter_map(|checkpoint| Some((loss(checkpoint)?, checkpoint)));
     evaluated.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, checkpoint)| checkpoint)
+}
+
+/// Why the weights of step `final_step` are not worth keeping. Losses after it say nothing about them.
+fn divergence(
+    progress: &Progress,
+    final_step: usize,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<Option<&'static str>, TrainError> {
+    if final_step == progress.step {
+        if progress.epochs.last().is_some_and(|epoch| !epoch.train_loss().is_finite()) {
+            return Ok(Some("the training loss of the last epoch is not finite"));
+        }
+        if progress.current_evaluation().is_some_and(|evaluation| !evaluation.loss.is_finite()) {
+            return Ok(Some("the final validation loss is not finite"));
+        }
+    }
+    for tensor in tensors.values() {
+        let sum = tensor.abs()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        if !sum.is_finite() {
+            return Ok(Some("the adapter has values that are not finite"));
+        }
+    }
+    Ok(None)
 }

@@ -7,10 +7,9 @@ use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use crate::files::{self, Context};
-use crate::{ResumeFrom, TrainError, checkpoint, metrics};
+use crate::run_state::{RunState, check_foreign, inspect, is_finished, run_entries};
+use crate::{ResumeFrom, TrainError};
 
 /// Directory of the adapter that a run ends with.
 pub(crate) const FINAL_MODEL: &str = "final_model";
@@ -19,12 +18,10 @@ pub(crate) const STATS: &str = "training_stats.json";
 /// The resolved settings.
 pub(crate) const RUN_CONFIG: &str = "run_config.toml";
 /// A run beside a finished one.
-const NEXT_RUN: &str = "next_run";
+pub(crate) const NEXT_RUN: &str = "next_run";
 /// A complete run whose predecessor has been moved away, so that its files can move up.
 const PROMOTED: &str = ".promoted_run";
-/// Where a replaced run's files wait for their deletion.
-const REPLACED: &str = ".tmp-replaced";
-const LOCK: &str = ".lock";
+const LOCK: &str = ".sft-lock";
 
 /// The directory of one run, held by this process alone.
 #[derive(Debug)]
@@ -34,34 +31,39 @@ pub(crate) struct RunDir {
     _lock: Lock,
 }
 
-/// The directory that holds the unfinished run of an output directory, if there is one: the output directory
-/// itself, or `next_run/` in it where the run is to replace a finished one.
-pub fn unfinished_run(output_dir: &Path) -> Option<PathBuf> {
-    let work = work_dir(output_dir);
-    (holds_run(&work) && !is_finished(&work)).then_some(work)
+/// What an output directory holds. A replacement that was complete when it was killed is made good first.
+///
+/// # Errors
+/// When files are in the way that no run of this crate wrote, or the directory cannot be read.
+pub fn run_state(output_dir: &Path) -> Result<RunState, TrainError> {
+    if is_replacing(output_dir) {
+        let _lock = Lock::take(output_dir)?;
+        promote(output_dir)?;
+    }
+    inspect(output_dir)
 }
 
 impl RunDir {
     /// Takes the directory for a run; `None` when a run is to be resumed that is finished. Nothing is written then.
     pub(crate) fn open(root: &Path, resume: &ResumeFrom) -> Result<Option<Self>, TrainError> {
-        let nothing_to_resume = || {
-            *resume != ResumeFrom::Fresh
-                && is_finished(root)
-                && !holds_run(&root.join(NEXT_RUN))
-                && !root.join(PROMOTED).exists()
+        let work_dir = |state| match (resume, state) {
+            (ResumeFrom::Fresh, RunState::Unfinished(path)) => {
+                Err(TrainError::UnfinishedRun { path })
+            }
+            (ResumeFrom::Fresh, RunState::Finished) => Ok(Some(root.join(NEXT_RUN))),
+            (_, RunState::Finished) => Ok(None),
+            (_, RunState::Unfinished(path)) => Ok(Some(path)),
+            (_, RunState::Empty) => Ok(Some(root.into())),
         };
-        if nothing_to_resume() {
+        if work_dir(run_state(root)?)?.is_none() {
             return Ok(None);
-        }
-        if let (ResumeFrom::Fresh, Some(path)) = (resume, unfinished_run(root)) {
-            return Err(TrainError::UnfinishedRun { path });
         }
         let lock = Lock::take(root)?;
         promote(root)?;
-        if nothing_to_resume() {
+        // Again, now that no other process can change the answer.
+        let Some(work) = work_dir(inspect(root)?)? else {
             return Ok(None);
-        }
-        let work = work_dir(root);
+        };
         fs::create_dir_all(&work)
             .map_err(|source| TrainError::OutputDir { path: work.clone(), source })?;
         files::remove_leftovers(&work)?;
@@ -80,45 +82,21 @@ impl RunDir {
     }
 }
 
-/// Where the next run into `root` writes, or the unfinished one does.
-fn work_dir(root: &Path) -> PathBuf {
-    let next = root.join(NEXT_RUN);
-    if is_finished(root) || next.exists() { next } else { root.into() }
-}
-
-/// Whether a run was completed in `dir`.
-fn is_finished(dir: &Path) -> bool {
-    #[derive(Deserialize)]
-    struct Stats {
-        completed: bool,
-    }
-    let stats = fs::read(dir.join(STATS)).ok();
-    let stats = stats.and_then(|json| serde_json::from_slice::<Stats>(&json).ok());
-    stats.is_some_and(|stats| stats.completed) && dir.join(FINAL_MODEL).is_dir()
-}
-
-/// Whether a run was begun in `dir`.
-fn holds_run(dir: &Path) -> bool {
-    [metrics::FILE, STATS, FINAL_MODEL].iter().any(|name| dir.join(name).exists())
-        || checkpoint::list(dir).is_ok_and(|checkpoints| !checkpoints.is_empty())
-}
-
-/// The files of a run in `dir`.
-fn run_entries(dir: &Path) -> Result<Vec<PathBuf>, TrainError> {
-    let names = [metrics::FILE, STATS, RUN_CONFIG, FINAL_MODEL];
-    let mut paths: Vec<_> =
-        names.iter().map(|name| dir.join(name)).filter(|path| path.exists()).collect();
-    paths.extend(checkpoint::list(dir)?.into_iter().map(|(path, _)| path));
-    Ok(paths)
+/// Whether a complete run is on its way into the place of the one before it.
+fn is_replacing(root: &Path) -> bool {
+    is_finished(&root.join(NEXT_RUN)) || root.join(PROMOTED).exists()
 }
 
 /// Puts a complete `next_run` in the place of the run before it. A kill at any point is made good by the next call:
 /// until `next_run` is renamed only old files move away, and afterwards only new ones move in.
 fn promote(root: &Path) -> Result<(), TrainError> {
     let (next, promoted, replaced) =
-        (root.join(NEXT_RUN), root.join(PROMOTED), root.join(REPLACED));
+        (root.join(NEXT_RUN), root.join(PROMOTED), files::replaced(root));
     if is_finished(&next) && !promoted.exists() {
-        fs::create_dir_all(&replaced).context("create", &replaced)?;
+        if !replaced.exists() {
+            check_foreign(root)?;
+            fs::create_dir(&replaced).context("create", &replaced)?;
+        }
         move_all(&run_entries(root)?, &replaced)?;
         fs::rename(&next, &promoted).context("rename", &next)?;
     }

@@ -8,7 +8,7 @@ use std::fs;
 use candle_core::Device;
 use common::{Case, On, assert_same, checkpoints, names, read_json};
 use sft_lora::peft::load_adapter;
-use sft_trainer::{Event, Outcome, ResumeFrom, StopFlag, TrainError, unfinished_run};
+use sft_trainer::{Event, Outcome, ResumeFrom, RunState, StopFlag, TrainError, run_state};
 
 #[test]
 fn the_files_of_a_run() {
@@ -65,14 +65,14 @@ fn the_files_of_a_run() {
 fn an_unfinished_run_is_refused_with_the_remedy() {
     let case = Case::new();
     case.stop_at(2, ResumeFrom::Fresh);
-    assert_eq!(unfinished_run(&case.out), Some(case.out.clone()));
+    assert_eq!(run_state(&case.out).unwrap(), RunState::Unfinished(case.out.clone()));
     let Err(error) = case.run(ResumeFrom::Fresh) else {
         panic!("an unfinished run was overwritten")
     };
     assert!(matches!(error, TrainError::UnfinishedRun { .. }));
     assert!(error.to_string().contains("--resume auto"), "{error}");
     case.complete(ResumeFrom::Auto);
-    assert_eq!(unfinished_run(&case.out), None);
+    assert_eq!(run_state(&case.out).unwrap(), RunState::Finished);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_finished_run_is_replaced_only_by_a_complete_one() {
     let outcome = case.stop_at(4, ResumeFrom::Fresh);
     let next = case.out.join("next_run");
     assert_eq!(outcome, Outcome::Stopped { checkpoint: next.join("checkpoint_step_4") });
-    assert_eq!(unfinished_run(&case.out), Some(next.clone()));
+    assert_eq!(run_state(&case.out).unwrap(), RunState::Unfinished(next.clone()));
     assert_same(&case.results(), &old, "the finished run while the next one is under way");
     assert!(
         matches!(case.run(ResumeFrom::Fresh), Err(TrainError::UnfinishedRun { path }) if path == next)
@@ -147,7 +147,7 @@ fn a_replacement_that_was_killed_is_completed() {
         case.complete(ResumeFrom::Fresh);
         let (next, promoted) = (case.out.join("next_run"), case.out.join(".promoted_run"));
         common::copy_dir(&new.out, &next);
-        let replaced = case.out.join(".tmp-replaced");
+        let replaced = case.out.join(".sft-tmp-replaced");
         fs::create_dir(&replaced).unwrap();
         if moved > 0 {
             fs::rename(case.out.join("final_model"), replaced.join("final_model")).unwrap();
@@ -204,8 +204,12 @@ fn the_oldest_checkpoints_go_but_never_the_best_or_the_newest() {
     let mut case = Case::new();
     case.config.num_epochs = 5;
     case.config.save_total_limit = Some(2);
-    case.config.learning_rate = 0.3; // so that later evaluations are worse
-    case.config.warmup_ratio = 0.0;
+    case.config.learning_rate = 0.02;
+    // What the model learns is wrong here, so that later evaluations are worse.
+    case.val.clone_from(&case.train);
+    for example in &mut case.val {
+        example.ids[example.first_target..].iter_mut().for_each(|id| *id = (*id + 15) % 35);
+    }
     let log = case.complete(ResumeFrom::Fresh);
     let stats = read_json(&case.out.join("training_stats.json"));
     let best = stats["best_evaluation"]["checkpoint"].as_str().unwrap();

@@ -76,8 +76,8 @@ fn a_kill_at_any_event_is_resumed_exactly() {
             continue; // the last event: the run is complete
         }
         // What a kill while writing leaves.
-        fs::create_dir(snapshot.join(".tmp-checkpoint_step_4")).unwrap();
-        fs::write(snapshot.join(".tmp-training_stats.json"), "{").unwrap();
+        fs::create_dir(snapshot.join(".sft-tmp-checkpoint_step_4")).unwrap();
+        fs::write(snapshot.join(".sft-tmp-training_stats.json"), "{").unwrap();
         let text = fs::read_to_string(snapshot.join("metrics.jsonl")).unwrap();
         fs::write(snapshot.join("metrics.jsonl"), text + "{\"step\":").unwrap();
         case.out.clone_from(&snapshot);

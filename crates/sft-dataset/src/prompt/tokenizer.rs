@@ -124,7 +124,7 @@ impl PromptTokenizer {
             joint = self.joint(note, summary)?;
         }
         if self.fuses(note, &joint)? {
-            return Err(DatasetError::RowFuses { line: record.line, id: record.id.clone() });
+            return Err(DatasetError::RowFuses);
         }
         let tokens_cut = whole.saturating_sub(joint.tokens());
         let Joint { mut ids, first_target, .. } = joint;

@@ -1,6 +1,7 @@
 //! The header: which columns are there, and what to rename if one is not.
 
 use crate::DatasetError;
+use crate::error::shortened;
 use csv::StringRecord;
 use std::path::Path;
 
@@ -37,7 +38,7 @@ fn remedy(header: &StringRecord, missing: &[&str]) -> String {
         }
     }
     let rename = |name: &str| match look_alike(header, name) {
-        Some(found) => format!("rename `{found}` to `{name}`"),
+        Some(found) => format!("rename `{}` to `{name}`", shortened(found)),
         None => format!("rename the column that holds it to `{name}`"),
     };
     missing.iter().map(|name| rename(name)).collect::<Vec<_>>().join(", ")

@@ -29,6 +29,13 @@ pub struct Record {
     pub hallucination_type: String,
 }
 
+impl Record {
+    /// Whether its label is `factual`: training uses these rows alone.
+    pub fn is_factual(&self) -> bool {
+        self.label == FACTUAL
+    }
+}
+
 /// The rows of one CSV file, of every label, in file order.
 #[derive(Clone, Debug)]
 pub struct Dataset {
@@ -57,8 +64,9 @@ impl Dataset {
     /// optionally `id` and `hallucination_type`, in any order and among any others.
     ///
     /// # Errors
-    /// If the file cannot be read, is not UTF-8, lacks a column, has no row, or has a row with
-    /// another number of fields than its header.
+    /// If the file cannot be read, is not UTF-8, lacks a column, has no row, has a row with
+    /// another number of fields than its header, or a quoted field that is not closed or has
+    /// a quote that is not doubled.
     pub fn read_csv(path: &Path) -> Result<Self, DatasetError> {
         let table = Table::read(path, &NEEDED, &KNOWN)?;
         let mut records = Vec::with_capacity(table.rows.len());
@@ -85,18 +93,22 @@ impl Dataset {
 
     /// The rows that are trained on: those with the label `factual`.
     pub fn factual(&self) -> impl Iterator<Item = &Record> {
-        self.records.iter().filter(|record| record.label == FACTUAL)
+        self.records.iter().filter(|record| record.is_factual())
     }
 
     /// The factual rows, in file order.
     ///
     /// # Errors
-    /// [`DatasetError::NoFactualRows`] with the labels seen if there is none.
+    /// [`DatasetError::NoFactualRows`] with the labels seen if there is none, and
+    /// [`DatasetError::OnlyEmptyRows`] if all of them lack a note or a summary.
     pub fn factual_records(&self) -> Result<Vec<Record>, DatasetError> {
         let records: Vec<Record> = self.factual().cloned().collect();
         if records.is_empty() {
             let (path, labels) = (self.path.clone(), self.report.labels.clone());
-            return Err(DatasetError::NoFactualRows { path, labels });
+            return Err(match labels.get(FACTUAL) {
+                Some(&rows) => DatasetError::OnlyEmptyRows { path, rows },
+                None => DatasetError::NoFactualRows { path, labels },
+            });
         }
         Ok(records)
     }

@@ -2,6 +2,7 @@
 
 mod columns;
 mod dataset;
+mod quotes;
 mod report;
 mod table;
 

@@ -1,6 +1,7 @@
 //! A CSV file as rows of text with their line numbers, and every way in which it may not be one.
 
 use super::columns::check_columns;
+use super::quotes::check_quotes;
 use crate::DatasetError;
 use csv::{ByteRecord, ReaderBuilder, StringRecord};
 use std::path::Path;
@@ -39,7 +40,12 @@ impl Table {
         let mut header = StringRecord::from_byte_record(record.clone())
             .map_err(|_| bad_utf8(path, data, "(header)"))?;
         header.trim();
-        check_columns(path, &header, needed, known)?;
+        // A header that swallows the file, and only then a header with wrong names.
+        let quotes = check_quotes(path, data);
+        if !matches!(quotes, Err(DatasetError::UnclosedQuote { .. })) {
+            check_columns(path, &header, needed, known)?;
+        }
+        quotes?;
 
         let mut rows = Vec::new();
         while let Some(line) = next(&mut record)? {

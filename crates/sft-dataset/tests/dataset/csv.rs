@@ -154,6 +154,68 @@ fn no_factual_row_is_an_error_with_the_labels_seen() {
 }
 
 #[test]
+fn a_factual_row_without_text_is_not_a_matter_of_labels() {
+    let data = file("clinical_note,model_summary,label\n ,s,factual\nn,s,other\n").read();
+    let error = data.factual_records().unwrap_err();
+    assert!(matches!(error, DatasetError::OnlyEmptyRows { rows: 1, .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("rows.csv") && text.contains("clinical_note"), "{text}");
+    assert!(!text.contains("correct the label"), "{text}");
+}
+
+#[test]
+fn an_unclosed_quote_is_an_error_where_its_field_starts() {
+    let head = "clinical_note,model_summary,label\n\"a\nb\",s,factual\n";
+    for rows in [
+        "\"n,s,factual\nn2,s2,factual\nn3,s3,factual\n",
+        "\"n,s,factual",
+        "\"",
+        "n,\"s \\\"\",factual\nn2,s2,factual\n",
+    ] {
+        let error = file(format!("{head}{rows}")).error();
+        assert!(matches!(error, DatasetError::UnclosedQuote { line: 4, .. }), "{rows:?}: {error}");
+        let text = error.to_string();
+        assert!(text.contains("line 4") && text.contains("double the quotes"), "{text}");
+    }
+    let error = file("\"clinical_note,model_summary,label\nn,s,factual\n").error();
+    assert!(matches!(error, DatasetError::UnclosedQuote { line: 1, .. }), "{error}");
+    let error = read_notes(&file("clinical_note\nn\n\"n2\nn3\n").path()).unwrap_err();
+    assert!(matches!(error, DatasetError::UnclosedQuote { line: 3, .. }), "{error}");
+}
+
+#[test]
+fn a_quote_that_is_not_doubled_is_an_error() {
+    let head = "clinical_note,model_summary,label\n";
+    for (rows, at) in [
+        ("\"said \\\"no\\\" to it\",s,factual\n", (2, 2)),
+        ("\"two\nlines, 5\" tall\",s,factual\n", (3, 2)),
+        ("n,s,factual\n\"n,s,factual\n\"n3\",s,factual\n", (4, 3)),
+    ] {
+        let error = file(format!("{head}{rows}")).error();
+        let DatasetError::BareQuote { line, start, .. } = error else {
+            panic!("{rows:?}: {error}")
+        };
+        assert_eq!((line, start), at);
+        assert!(error.to_string().contains("double the quotes"), "{error}");
+    }
+    // Spaces behind the quote, quotes inside a plain field and a backslash at the end are text.
+    let data = file(format!("{head}\"a\" ,5\" tall,\"factual\"\t\r\n\"b\\\",s,factual")).read();
+    let notes: Vec<&str> = data.records.iter().map(|r| r.clinical_note.as_str()).collect();
+    assert_eq!(notes, ["a", "b\\"]);
+    assert_eq!(data.records[0].model_summary, "5\" tall");
+}
+
+#[test]
+fn a_file_without_a_header_does_not_print_its_notes() {
+    let note = "Pátient Jane Doe was admitted with fever, cough and a rash, and sent home";
+    let message = file(format!("1,\"{note}\",s,factual\n")).error().to_string();
+    assert!(message.contains("Pátient Jane Doe was admitted with fever...`"), "{message}");
+    assert!(!message.contains("cough"), "{message}");
+    let wide = file(format!("my clinical_note {note},{}\n", "x,".repeat(20))).error().to_string();
+    assert!(wide.contains("and 14 more") && !wide.contains("fever"), "{wide}");
+}
+
+#[test]
 fn a_missing_column_names_what_to_rename() {
     let message = |content: &str| {
         let error = file(content).error();
@@ -171,6 +233,8 @@ fn a_missing_column_names_what_to_rename() {
         let text = message(&["id", "clinical_note", "model_summary", "label\n1"].join(sign));
         assert!(text.contains(&format!("separated by {name}")), "{text}");
     }
+    let text = message("\"clinical_note\";\"model_summary\";\"label\"\n\"n\";\"s\";\"factual\"\n");
+    assert!(text.contains("separated by semicolons"), "{text}");
 }
 
 #[test]
@@ -184,8 +248,7 @@ fn a_column_named_twice_is_an_error() {
 #[test]
 fn a_row_of_another_length_names_its_line() {
     let head = "clinical_note,model_summary,label\n\"a\nb\",s,factual\n";
-    for (row, fields) in [("n,s\n", 2), ("n,s, with a comma,factual\n", 4), ("\"n,s,factual\n", 1)]
-    {
+    for (row, fields) in [("n,s\n", 2), ("n,s, with a comma,factual\n", 4)] {
         let error = file(format!("{head}{row}")).error();
         assert!(
             matches!(error, DatasetError::RowLength { line: 4, expected: 3, found, .. } if found == fields),

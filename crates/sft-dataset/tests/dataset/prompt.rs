@@ -184,7 +184,7 @@ fn a_template_that_can_fuse_with_a_summary_is_refused_for_training() {
             ["{clinical_note}\nSummary: ", "Sum up: {clinical_note} ", "{clinical_note} 64-year-o"]
         {
             let tokenizer = built.with_template(text);
-            let error = encode(&rows, &tokenizer, 512).unwrap_err();
+            let error = encode("rows.csv".as_ref(), &rows, &tokenizer, 512).unwrap_err();
             assert!(matches!(error, DatasetError::TemplateFuses { .. }), "{text:?}: {error}");
             assert!(
                 error.to_string().contains("end the template with a single newline"),
@@ -194,7 +194,7 @@ fn a_template_that_can_fuse_with_a_summary_is_refused_for_training() {
             assert!(!tokenizer.prompt_ids(NOTE).unwrap().is_empty());
         }
         for text in ["{clinical_note}\n", "Note: {clinical_note}\n\nSummary:\n"] {
-            encode(&rows, &built.with_template(text), 512).unwrap();
+            encode("rows.csv".as_ref(), &rows, &built.with_template(text), 512).unwrap();
         }
     }
 }
@@ -222,14 +222,20 @@ fn truncation_and_padding_of_the_file_are_ignored() {
 }
 
 #[test]
-fn a_row_that_fuses_is_an_error_that_names_its_line() {
+fn a_row_that_fuses_is_an_error_that_names_its_file_and_line() {
     for built in all() {
         let tokenizer = built.with_template("{clinical_note}\nThe pat");
         let error = tokenizer.example(&record(31, NOTE, "ient is well."), 0, 512).unwrap_err();
-        assert!(matches!(error, DatasetError::RowFuses { line: 31, .. }), "{error}");
-        assert!(error.to_string().contains("line 31 (id row-31)"), "{error}");
-        assert!(!error.to_string().contains("ient is"), "{error}");
+        assert!(matches!(error, DatasetError::RowFuses), "{error}");
     }
+    // No merge joins a full stop to what follows, so only the row shows that this template fuses.
+    let tokenizer = byte_level().with_template("{clinical_note}");
+    let rows = [record(31, "The pat", "ient is well.")];
+    let error = encode("rows.csv".as_ref(), &rows, &tokenizer, 512).unwrap_err();
+    assert!(matches!(error, DatasetError::AtRow { line: 31, .. }), "{error}");
+    let message = error.to_string();
+    assert!(message.starts_with("rows.csv, line 31 (id row-31): "), "{message}");
+    assert!(!message.contains("ient is") && message.contains("single newline"), "{message}");
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn the_report_names_what_was_cut_and_dropped() {
         record(9, "Short.", &long_summary),
         record(12, "Also short.", SUMMARY),
     ];
-    let set = encode(&rows, &tokenizer, 80).unwrap();
+    let set = encode("rows.csv".as_ref(), &rows, &tokenizer, 80).unwrap();
     let numbers: Vec<(u64, u64)> = set.examples.iter().map(|e| (e.index, e.line)).collect();
     assert_eq!(numbers, [(0, 2), (1, 3), (3, 12)]);
     let Encoded::Fits { tokens_cut, .. } = tokenizer.example(&rows[1], 0, 80).unwrap() else {
@@ -105,10 +105,12 @@ fn the_report_names_what_was_cut_and_dropped() {
 #[test]
 fn no_row_that_fits_is_an_error() {
     let tokenizer = all()[0].load(PromptTemplate::default());
-    let error = encode(&[record(2, NOTE, SUMMARY)], &tokenizer, 10).unwrap_err();
+    let error =
+        encode("rows.csv".as_ref(), &[record(2, NOTE, SUMMARY)], &tokenizer, 10).unwrap_err();
     assert!(matches!(error, DatasetError::NothingFits { rows: 1, max_length: 10, .. }), "{error}");
+    assert!(error.to_string().starts_with("rows.csv: "), "{error}");
     // No rows at all is an empty set, as for a missing validation file.
-    assert!(encode(&[], &tokenizer, 10).unwrap().examples.is_empty());
+    assert!(encode("rows.csv".as_ref(), &[], &tokenizer, 10).unwrap().examples.is_empty());
 }
 
 proptest! {

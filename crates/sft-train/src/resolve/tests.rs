@@ -285,11 +285,7 @@ fn the_validation_file_of_phase_1_is_found_beside_its_training_file() {
     let settings = with(&train, None);
     assert_eq!(settings.validation, Validation::File(val.clone()));
     assert_eq!(entry(&settings, "val_split").shown(), "-");
-    assert_eq!(
-        with(&train, Some(0.2)).validation,
-        Validation::Split(0.2),
-        "a split that is asked for wins"
-    );
+    assert_eq!(with(&train, Some(0.2)).validation, Validation::File(val.clone()), "as promised");
     assert_eq!(with(&dir.path().join("other.csv"), None).validation, Validation::Split(0.1));
 }
 
