@@ -1,7 +1,7 @@
 //! Labelled summaries as token ids, ready to be scored.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sft_dataset::{Batch, Dataset, DatasetError, Example, PromptTokenizer, encode};
 use sft_model::{Decoder, LossSum, Packed};
@@ -49,16 +49,10 @@ impl EvalSet {
                 }
                 source => EvalError::Encode(source),
             })?;
-        for row in &dataset.report.dropped {
-            tracing::warn!("{}:{}: no note or no summary: skipped", path.display(), row.line);
-        }
-        for row in &encoded.report.dropped {
-            let (file, tokens) = (path.display(), row.tokens);
-            tracing::warn!(
-                "{file}:{}: {tokens} tokens even with an empty note, {max_length} fit: skipped",
-                row.line
-            );
-        }
+        let (empty, long) = (&dataset.report.dropped, &encoded.report.dropped);
+        let too_long = format!("more than {max_length} tokens even with an empty note");
+        warn_skipped(&path, "no note or no summary", empty.iter().map(|row| row.line));
+        warn_skipped(&path, &too_long, long.iter().map(|row| row.line));
         let mut notes: BTreeMap<&str, usize> = BTreeMap::new();
         let rows = encoded.examples.into_iter().map(|example| {
             let record = &records[example.index as usize];
@@ -71,7 +65,7 @@ impl EvalSet {
             }
         });
         let rows: Vec<Row> = rows.collect();
-        let skipped = dataset.report.dropped.len() + encoded.report.dropped.len();
+        let skipped = empty.len() + long.len();
         Ok(Self { path, rows, skipped })
     }
 
@@ -111,6 +105,14 @@ impl EvalSet {
             on_row(scored.len(), self.rows.len());
         }
         Ok(Evaluation::new(&scored, self.skipped))
+    }
+}
+
+/// One line for any number of rows.
+fn warn_skipped(path: &Path, reason: &str, mut lines: impl ExactSizeIterator<Item = u64>) {
+    let rows = lines.len();
+    if let Some(first) = lines.next() {
+        tracing::warn!("{}:{first}: {reason}: skipped ({rows} such rows)", path.display());
     }
 }
 

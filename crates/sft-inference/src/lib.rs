@@ -19,7 +19,6 @@
 mod error;
 mod generation;
 mod generator;
-mod hub;
 mod merge;
 mod open;
 mod params;

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use sft_dataset::{PromptTemplate, PromptTokenizer, SftConfig};
 use sft_lora::peft::{PeftAdapter, load_adapter};
+use sft_model::names;
 use sft_model::runtime::{DTypeChoice, DeviceChoice};
 use sft_model::{Decoder, ModelDir};
 
-use crate::{Generator, InferenceError, hub};
+use crate::{Generator, InferenceError};
 
 /// Where a model comes from and how it runs.
 #[derive(Debug, Clone)]
@@ -132,7 +133,7 @@ impl Sources {
 /// The base model that an adapter names.
 fn named_base(adapter: &PeftAdapter) -> Result<PathBuf, InferenceError> {
     let named = adapter.config.base_model_name_or_path.as_deref();
-    let base = hub::canonical(Path::new(named.unwrap_or("(none named)")));
+    let base = canonical(Path::new(named.unwrap_or("(none named)")));
     if base.is_dir() {
         Ok(base)
     } else if named == Some(EMBEDDED) {
@@ -148,14 +149,25 @@ const EMBEDDED: &str = "embedded";
 
 /// The folder that a user means with a path or a name.
 fn existing_folder(given: &Path) -> Result<PathBuf, InferenceError> {
-    let path = hub::canonical(given);
+    let path = canonical(given);
     if path.is_dir() {
         Ok(path)
     } else if path == Path::new(EMBEDDED) {
         Err(InferenceError::EmbeddedBase)
-    } else if hub::is_hub_id(&path) {
+    } else if path.to_str().is_some_and(names::is_hub_id) {
         Err(InferenceError::HubId { id: path })
     } else {
         Err(InferenceError::NotAFolder { given: path })
+    }
+}
+
+/// The path with a wrong but common hub id corrected.
+fn canonical(given: &Path) -> PathBuf {
+    match given.to_str().and_then(|name| Some((name, names::renamed(name)?))) {
+        Some((name, meant)) => {
+            tracing::warn!("{name} has no usable repository on the hub; taking {meant}");
+            PathBuf::from(meant)
+        }
+        None => given.to_owned(),
     }
 }

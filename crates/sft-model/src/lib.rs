@@ -15,6 +15,7 @@ mod error;
 #[cfg(feature = "planted-faults")]
 mod fault;
 mod gradients;
+pub mod names;
 mod packed;
 mod projection;
 mod rotary;

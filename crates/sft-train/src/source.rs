@@ -2,18 +2,14 @@
 
 use std::path::Path;
 
-/// Names that many guides use and no usable repository has, with the repository that is meant.
-const RENAMED: [(&str, &str); 2] = [
-    ("mistralai/Mistral-7B", "mistralai/Mistral-7B-v0.1"),
-    ("meta-llama/Llama-2-7b", "meta-llama/Llama-2-7b-hf"),
-];
+use sft_model::names;
 
-/// The name with a wrong but common hub id corrected; a folder of that name is meant as it stands.
+/// The name with a wrong but common hub id corrected.
 pub(crate) fn canonical(name: String, notes: &mut Vec<String>) -> String {
-    match RENAMED.iter().find(|(old, _)| *old == name && !Path::new(old).is_dir()) {
-        Some((old, new)) => {
-            notes.push(format!("{old} has no usable repository on the hub; taking {new}"));
-            (*new).to_owned()
+    match names::renamed(&name) {
+        Some(meant) => {
+            notes.push(format!("{name} has no usable repository on the hub; taking {meant}"));
+            meant.to_owned()
         }
         None => name,
     }
@@ -29,23 +25,13 @@ pub(crate) fn folder(name: &str) -> Result<(), String> {
         Err(format!("the embedded model is not part of this version; {REMEDY}"))
     } else if path.exists() {
         Err(format!("model_name {name} is a file; {REMEDY}"))
-    } else if looks_like_hub_id(name) {
+    } else if names::is_hub_id(name) {
         Err(format!(
             "there is no folder {name}, and this version does not download models from the hub; {REMEDY}"
         ))
     } else {
         Err(format!("there is no folder {name}; {REMEDY}"))
     }
-}
-
-/// `owner/name` of a repository, rather than a path.
-fn looks_like_hub_id(name: &str) -> bool {
-    let part = |text: &str| {
-        !text.is_empty()
-            && !text.starts_with('.')
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-    };
-    name.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }
 
 #[cfg(test)]
