@@ -194,6 +194,30 @@ fn theta_is_known_without_a_key_only_for_files_older_than_the_key() {
 }
 
 #[test]
+fn linear_scaling_divides_every_angle() {
+    // One token at position 4 under factor 4 sees the angles of position 1.
+    let scaled = edited(&[("rope_scaling", json!({"type": "linear", "factor": 4.0}))]);
+    let plain = folder();
+    let at = |dir: &Path, positions: &[u32]| -> Vec<f32> {
+        let input = Packed { ids: &[257, 5], positions, cu_seqlens: &[0, 2], example: &[0] };
+        load(dir).unwrap().logits(&input, None).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    };
+    assert_eq!(at(scaled.path(), &[0, 4]), at(plain.path(), &[0, 1]));
+    assert_ne!(at(scaled.path(), &[0, 4]), at(plain.path(), &[0, 4]));
+}
+
+#[test]
+fn a_tied_model_ignores_a_stray_head() {
+    let dir = edited(&[("tie_word_embeddings", json!(true))]);
+    let tied = logits(dir.path());
+    let path = dir.path().join("model.safetensors");
+    let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    assert!(tensors.remove("lm_head.weight").is_some());
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    assert_eq!(logits(dir.path()), tied);
+}
+
+#[test]
 fn a_missing_window_is_mistrals_default_and_null_is_none() {
     let window = |keys: &[(&str, Value)]| {
         let dir = edited(keys);

@@ -114,6 +114,7 @@ impl Trainer {
         fingerprint.add_fields(&files.sft_config).map_err(json)?;
         fingerprint.add("base_model", files.base_model_name.as_str());
         fingerprint.add("base_parameters", model.total_parameters() - model.trainable_parameters());
+        fingerprint.add("base_weights", format!("{:016x}", model.base_fingerprint()?));
         fingerprint.add("dtype", model.dtype().as_str());
         fingerprint.add("training_data", fingerprint::examples(&train));
         fingerprint.add("validation_data", fingerprint::examples(&val));
@@ -232,7 +233,10 @@ impl Trainer {
         let order = self.order.epoch(self.plan.epoch(steps_done) as u64);
         let mut window = Window::default();
         for micro_batch in order[self.plan.window(steps_done)].chunks(self.plan.batch_size) {
-            let batch = Batch::pack(micro_batch.iter().map(|&index| &self.train[index]));
+            // The order in which rows are packed decides the order of sums: it is always the data's.
+            let mut rows = micro_batch.to_vec();
+            rows.sort_unstable();
+            let batch = Batch::pack(rows.iter().map(|&index| &self.train[index]));
             let targets = pairs(&batch);
             let loss = self.model.forward_backward(
                 &packed(&batch),

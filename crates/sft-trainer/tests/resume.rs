@@ -180,6 +180,7 @@ fn every_setting_that_differs_is_named_with_both_values() {
     case.config.seed = 9;
     case.lora.r = 8;
     case.lora.lora_alpha = 6.0;
+    case.lora.lora_dropout = 0.2;
     case.train[0].ids[1] += 1;
     let Err(error) = case.run(ResumeFrom::Auto) else { panic!("resumed another run") };
     let message = error.to_string();
@@ -187,7 +188,7 @@ fn every_setting_that_differs_is_named_with_both_values() {
     let names_of: Vec<_> = differences.iter().map(|difference| difference.name.as_str()).collect();
     assert_eq!(
         names_of,
-        ["batch_size", "learning_rate", "lora_alpha", "r", "seed", "training_data"]
+        ["batch_size", "learning_rate", "lora_alpha", "lora_dropout", "r", "seed", "training_data"]
     );
     assert!(
         message.contains("r was 4, now 8")
@@ -195,6 +196,20 @@ fn every_setting_that_differs_is_named_with_both_values() {
         "{message}"
     );
     assert_eq!(names(&case.out), before);
+}
+
+#[test]
+fn a_base_that_has_changed_is_refused() {
+    let case = case();
+    case.stop_at(2, ResumeFrom::Fresh);
+    let path = case.root.path().join("base/model.safetensors");
+    let mut tensors = candle_core::safetensors::load(&path, &candle_core::Device::Cpu).unwrap();
+    let name = "model.layers.1.mlp.up_proj.weight";
+    let doubled = (&tensors[name] * 2.0).unwrap();
+    tensors.insert(name.to_owned(), doubled);
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    let Err(error) = case.run(ResumeFrom::Auto) else { panic!("resumed on another base") };
+    assert!(error.to_string().contains("base_weights"), "{error}");
 }
 
 #[test]

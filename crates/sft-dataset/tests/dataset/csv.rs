@@ -145,6 +145,15 @@ fn long_lists_are_cut_in_print_only() {
 }
 
 #[test]
+fn only_the_whole_word_factual_trains() {
+    let rows = "clinical_note,model_summary,label\na,b,non-factual\nc,d,factual-ish\ne,f,Factual\n";
+    let file = file(rows);
+    let data = Dataset::read_csv(&file.path()).unwrap();
+    let notes: Vec<_> = data.factual().map(|record| record.clinical_note.as_str()).collect();
+    assert_eq!(notes, ["e"]);
+}
+
+#[test]
 fn no_factual_row_is_an_error_with_the_labels_seen() {
     let data =
         file("clinical_note,model_summary,label\nn,s,correct\nn2,s,Wrong\nn3,s,wrong\n").read();
