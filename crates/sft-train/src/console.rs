@@ -1,4 +1,4 @@
-//! Writing to the terminal. Nothing that goes wrong there may end a training run; only [`print`] can fail.
+//! Writing to the terminal. Nothing that goes wrong there may end a training run; only [`print()`] can fail.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
