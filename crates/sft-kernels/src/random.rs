@@ -17,11 +17,40 @@ pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     [c0, c1, c2, c3]
 }
 
-/// The stream number of a module: FNV-1a of its name, the same in every process and version.
+/// FNV-1a, 64 bits: the same in every process and version. Finds damage and mistakes, not malice.
+#[derive(Clone, Copy, Debug)]
+pub struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xCBF2_9CE4_8422_2325)
+    }
+}
+
+impl Fnv {
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+        }
+    }
+
+    /// The hash of what has been added.
+    pub fn finish(self) -> u64 {
+        self.0
+    }
+
+    /// The same in 16 hexadecimal digits.
+    pub fn hex(self) -> String {
+        format!("{:016x}", self.0)
+    }
+}
+
+/// The stream number of a module: the hash of its name.
 pub fn module_key(name: &str) -> u64 {
-    name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    })
+    let mut hash = Fnv::default();
+    hash.update(name.as_bytes());
+    hash.finish()
 }
 
 /// `len` numbers, uniform in `[0, 1)` with 24 bits, of the stream `(seed, stream)`.

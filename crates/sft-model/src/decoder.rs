@@ -1,12 +1,9 @@
 //! The decoder: an embedding, a chain of blocks, a head; and its adapters.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor, Var};
-use sft_kernels::{FrozenWeight, random::module_key, rms_norm};
+use sft_kernels::{FrozenWeight, random::Fnv, rms_norm};
 use sft_lora::{LoraConfig, LoraLinear, peft::PeftAdapter};
 
 use crate::{
@@ -95,23 +92,24 @@ impl Decoder {
             + self.trainable_parameters()
     }
 
-    /// A number that tells one base from another: of the first row of every matrix, and the norms.
-    /// Meant to notice that the files have changed, not to withstand somebody who hides it.
+    /// A text that tells one base from another: a hash of the first row of every matrix, and of the
+    /// norms. Meant to notice that the files have changed, not to withstand somebody who hides it.
     ///
     /// # Errors
     /// When a tensor cannot be read back from its device.
-    pub fn base_fingerprint(&self) -> Result<u64> {
+    pub fn base_fingerprint(&self) -> Result<String> {
         let matrices =
             self.projections().map(Projection::weight).chain([&self.embedding, &self.head]);
         let rows = matrices.map(|weight| weight.to_tensor()?.narrow(0, 0, 1));
         let norms = self.blocks.iter().flat_map(Block::norms).chain([&self.final_norm]);
-        let mut text = String::new();
+        let mut hash = Fnv::default();
         for tensor in rows.chain(norms.map(|norm| Ok(norm.clone()))) {
             let values: Vec<f64> = tensor?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
-            let bits = values.iter().fold(0u64, |sum, x| sum.rotate_left(7) ^ x.to_bits());
-            let _ = write!(text, "{bits:016x}");
+            for value in values {
+                hash.update(&value.to_le_bytes());
+            }
         }
-        Ok(module_key(&text))
+        Ok(hash.hex())
     }
 
     /// Numbers in the adapters.

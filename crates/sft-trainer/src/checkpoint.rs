@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor, Var};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use sft_kernels::random::Fnv;
 use sft_lora::peft::{PeftConfig, load_adapter};
 
 use crate::adamw::{AdamW, Moments};
 use crate::files::{self, Context};
-use crate::fingerprint::{Fingerprint, Fnv};
+use crate::fingerprint::Fingerprint;
 use crate::progress::Progress;
 use crate::{RunFiles, TrainError};
 

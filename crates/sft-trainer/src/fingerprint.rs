@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sft_dataset::Example;
+use sft_kernels::random::Fnv;
 
 use crate::error::Difference;
 
@@ -57,28 +58,6 @@ pub(crate) fn examples(examples: &[Example]) -> String {
         example.ids.iter().for_each(|id| hash.update(&id.to_le_bytes()));
     }
     format!("{} examples, {}", examples.len(), hash.hex())
-}
-
-/// FNV-1a, 64 bits: finds damage and mistakes, not malice.
-#[derive(Clone, Copy)]
-pub(crate) struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xCBF2_9CE4_8422_2325)
-    }
-}
-
-impl Fnv {
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
-        }
-    }
-
-    pub(crate) fn hex(self) -> String {
-        format!("{:016x}", self.0)
-    }
 }
 
 #[cfg(test)]

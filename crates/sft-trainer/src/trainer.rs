@@ -114,7 +114,7 @@ impl Trainer {
         fingerprint.add_fields(&files.sft_config).map_err(json)?;
         fingerprint.add("base_model", files.base_model_name.as_str());
         fingerprint.add("base_parameters", model.total_parameters() - model.trainable_parameters());
-        fingerprint.add("base_weights", format!("{:016x}", model.base_fingerprint()?));
+        fingerprint.add("base_weights", model.base_fingerprint()?);
         fingerprint.add("dtype", model.dtype().as_str());
         fingerprint.add("training_data", fingerprint::examples(&train));
         fingerprint.add("validation_data", fingerprint::examples(&val));
