@@ -35,7 +35,7 @@ loss of smell, loss of taste, post-nasal drip, restlessness, agitation, trouble 
 # Said with a side: "left knee pain", "pain in the left knee".
 BODY_PARTS = words("""
 knee, hip, shoulder, elbow, wrist, ankle, foot, hand, arm, leg, ear, eye, flank, calf, thigh, forearm, heel, groin
-thumb, big toe, breast, side of the chest, lower leg, upper arm, jaw, temple
+thumb, big toe, breast, ankle, lower leg, upper arm, jaw, temple
 """)
 BODY_SYMPTOMS = words("pain, swelling, weakness, numbness, tingling, stiffness, tenderness, redness, cramping, bruising, itching")
 DIAGNOSES = words("""
@@ -130,7 +130,7 @@ VITALS = [
 LABS = [
     ("hemoglobin", "g/dL", (6.8, 17.1, 1)), ("white cell count", "x10^9/L", (2.1, 24.5, 1)), ("CRP", "mg/L", (1, 290, 0)),
     ("creatinine", "mg/dL", (0.5, 4.8, 1)), ("potassium", "mmol/L", (2.7, 6.4, 1)), ("sodium", "mmol/L", (121, 152, 0)),
-    ("HbA1c", "%", (5.2, 11.8, 1)), ("TSH", "mIU/L", (0.1, 14.0, 1)), ("platelets", "x10^9/L", (38, 480, 0)),
+    ("HbA1c", "%", (5.2, 11.8, 1)), ("TSH", "mIU/L", (0.1, 14.0, 1)), ("platelet count", "x10^9/L", (38, 480, 0)),
     ("troponin", "ng/L", (3, 900, 0)), ("INR", "", (1.0, 4.6, 1)), ("lactate", "mmol/L", (0.7, 6.2, 1)),
     ("ALT", "U/L", (12, 410, 0)), ("bilirubin", "mg/dL", (0.4, 7.9, 1)), ("ferritin", "ng/mL", (4, 400, 0)),
     ("LDL cholesterol", "mg/dL", (58, 220, 0)), ("ESR", "mm/h", (2, 96, 0)), ("eGFR", "ml/min", (14, 98, 0)),
@@ -166,8 +166,40 @@ DIAGNOSIS_SHORT = {"type 2 diabetes": ["T2DM"], "hypertension": ["HTN"], "urinar
                    "chronic kidney disease": ["CKD"], "atrial fibrillation": ["AF"], "coronary artery disease": ["CAD"],
                    "deep vein thrombosis": ["DVT"], "pulmonary embolism": ["PE"], "transient ischemic attack": ["TIA"],
                    "chronic obstructive pulmonary disease": ["COPD"]}
-SEVERITIES = words("severe, mild, moderate, intermittent, persistent, worsening, occasional, sudden, constant, slight, new, recurrent, marked")
+SEVERITIES = words("severe, mild, moderate, intermittent, persistent, worsening, occasional, sudden, constant, slight, new, recurrent, marked, bad, terrible, some, frequent, increasing, acute, chronic, sharp, dull, throbbing, stabbing, burning, crampy, nagging, diffuse, colicky, central, pleuritic, watery, bloody, painful, generalised, episodic, sudden-onset, low-grade, daily, nocturnal, troublesome, dull aching")
 PEOPLE = words("""
 man, woman, male, female, lady, gentleman, patient, retired teacher, office worker, student, farmer, nurse, builder
 """)
 ILL_RELATIVES = words("mother, father, brother, sister, grandmother, aunt, uncle")
+
+# Symptoms put together from parts.
+WHEN = words("""
+on exertion, after meals, at night, when walking, on standing, when coughing, at rest, on deep breathing, when swallowing, when lying flat, in the morning, after exercise,
+when climbing stairs, when passing urine, with movement, after eating, on bending, when chewing, on waking, during exercise, when sitting
+""")
+DIFFICULT = words("breathing, walking, swallowing, speaking, hearing, climbing stairs, concentrating, passing urine, standing, chewing, sleeping, reading, opening the mouth, bending, lifting, remembering names, urinating, eating")
+SENSITIVE = words("light, noise, cold, touch, heat, sound, smells")
+BLOOD_IN = words("the stool, the urine, the sputum, the vomit, the semen, the saliva, his stools, her urine")
+LOSS_OF = words("balance, consciousness, sensation, interest, taste, smell, vision, strength, hearing, energy, coordination, memory")
+PLAIN_PARTS = words("neck, back, throat, chest, stomach, abdomen, face, lips, tongue, scalp, gums, skin, eyes, ears, hands, feet, legs, joints, muscles, fingers, toes, lower back, upper abdomen, jaw, buttock")
+STATES_OF_PARTS = words("sore, itchy, swollen, stiff, tight, painful, dry, red, numb, weak, tender, burning, tingling, aching, bruised, blocked, watery, cold, cracked, inflamed")
+TROUBLES_OF_PARTS = words("pain, swelling, itching, stiffness, tightness, redness, numbness, tenderness, burning, discomfort, cramps, pressure, rash, spasms, irritation")
+# A symptom as something the patient is or does: (positive, negative) after "she".
+CLAUSES = {
+    "vomiting": [("has been vomiting", "has not been vomiting"), ("has vomited twice", "has not vomited"), ("vomited", "has not vomited"), ("is vomiting", "is not vomiting")],
+    "nausea": [("feels nauseous", "is not nauseous"), ("feels nauseated", "does not feel nauseated")], "tiredness": [("feels tired", "does not feel tired"), ("has felt tired", "is not tired"), ("is always tired", "is not tired")],
+    "fatigue": [("feels fatigued", "is not fatigued"), ("is fatigued", "is not fatigued")], "exhaustion": [("feels exhausted", "is not exhausted")],
+    "dizziness": [("feels dizzy", "is not dizzy"), ("has been dizzy", "has not been dizzy")], "lightheadedness": [("feels lightheaded", "is not lightheaded")],
+    "breathlessness": [("is breathless", "is not breathless"), ("gets breathless", "does not get breathless"), ("has become more breathless", "is not breathless")],
+    "cough": [("has been coughing", "is not coughing"), ("is coughing", "has not been coughing"), ("coughs", "does not cough")], "fever": [("is febrile", "is afebrile"), ("has been feverish", "is not feverish"), ("feels feverish", "is afebrile")],
+    "anxiety": [("feels anxious", "is not anxious"), ("is anxious", "is not anxious")], "confusion": [("is confused", "is not confused"), ("has become confused", "is not confused")], "drowsiness": [("is drowsy", "is not drowsy")],
+    "falls": [("has fallen twice", "has not fallen"), ("keeps falling", "has not fallen")], "weight loss": [("has lost weight", "has not lost weight"), ("has lost 5 kg", "has not lost weight")], "weight gain": [("has gained weight", "has not gained weight")],
+    "itching": [("is itchy", "is not itchy")], "insomnia": [("cannot sleep", "sleeps well")], "sweating": [("is sweating", "is not sweating"), ("has been sweating", "has not been sweating")], "wheezing": [("is wheezing", "is not wheezing"), ("has been wheezing", "has not been wheezing")],
+    "constipation": [("is constipated", "is not constipated")], "syncope": [("fainted", "has not fainted"), ("passed out", "did not pass out")], "loss of appetite": [("is off her food", "is eating normally"), ("has not been eating", "is eating well")],
+    "restlessness": [("is restless", "is not restless")], "agitation": [("is agitated", "is not agitated")], "jaundice": [("is jaundiced", "is not jaundiced"), ("looks yellow", "is not jaundiced")], "pallor": [("looks pale", "is not pale")],
+    "sneezing": [("keeps sneezing", "is not sneezing")], "snoring": [("snores", "does not snore")], "low mood": [("feels low", "does not feel low")], "thirst": [("is thirsty", "is not thirsty")], "chills": [("has been shivering", "is not shivering")],
+}
+PART_STATES = {"swelling": ["swollen"], "pain": ["painful", "sore"], "weakness": ["weak"], "numbness": ["numb"], "stiffness": ["stiff"], "tenderness": ["tender"], "redness": ["red"], "bruising": ["bruised"], "itching": ["itchy"]}
+LAB_STATES = words("normal, normal, raised, elevated, low, high, negative, reduced, within normal limits, slightly raised, positive")
+FORMS_OF_DRUG = words("1 tablet, one tablet, two tablets, 2 puffs, 1 puff, 10 drops, 5 ml, 1 sachet, 2 tablets, one capsule, 1 g, 2 drops")
+CIRCUMSTANCES = words("on room air, at rest, today, on arrival, this morning, on admission, at triage, now, in clinic, lying down, after treatment, at 06:00, overnight")

@@ -39,7 +39,7 @@ class Form:
         self.between = rng.choice(["; ", ". ", "\n", "\n- ", " | ", ". ", ", ", " / ", "\n* ", ". "])
         self.last = rng.choice([" and ", ", ", " and ", " + ", " & "])
         self.last_absent = rng.choice([" or ", " or ", ", ", " and "])
-        self.keeps_quality = rng.random() < 0.35
+        self.keeps_quality = rng.random() < 0.7
         self.keeps_details = rng.random() < 0.9
         self.short = rng.random() < 0.15
         self.upper = rng.random() < 0.5

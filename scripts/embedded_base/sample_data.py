@@ -54,6 +54,7 @@ pelvic pain, heavy periods, vaginal bleeding, fatigue|fever, dysuria, vaginal di
 fever, chills, confusion, lethargy|cough, diarrhea, headache|blood culture=Staphylococcus aureus, blood culture=E. coli, chest X-ray=clear|sepsis, acute kidney injury, cellulitis|ceftriaxone, vancomycin, paracetamol|central line insertion, dialysis
 """.strip().splitlines()]
 HISTORIES = lex.words("hypertension, type 2 diabetes, asthma, gout, osteoarthritis, atrial fibrillation, hypothyroidism, depression, migraine, epilepsy, chronic kidney disease, coronary artery disease, hypercholesterolemia, obesity, anemia, osteoporosis, glaucoma, heart failure, psoriasis, sleep apnea")
+SEVERITIES = lex.SEVERITIES[:13]   # those that suit any symptom
 DOSES = {name: (unit, doses) for name, unit, doses in lex.DRUGS}
 
 
@@ -81,7 +82,7 @@ def case(rng):
             if one.term in lex.SYMPTOM_SHORT and rng.random() < 0.15:
                 one.said = rng.choice(lex.SYMPTOM_SHORT[one.term])
             if rng.random() < 0.2:
-                one.quality = rng.choice(lex.SEVERITIES)
+                one.quality = rng.choice(SEVERITIES)
         if rng.random() < 0.4:
             rng.choice(made).details = [clinic.duration(rng)]
         return made

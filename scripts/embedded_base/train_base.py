@@ -68,6 +68,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--init", type=pathlib.Path, help="go on from the base in this folder, with its tokenizer, fresh optimizers and the text of --seed")
+    parser.add_argument("--stop", type=int, help="end after this many steps of the schedule")
     parser.add_argument("--flat", type=float, default=0.4, help="share of the steps before the rate falls")
     parser.add_argument("--every", type=int, default=200)
     parser.add_argument("--shape", default="192,6,512,6,6", help="hidden, layers, intermediate, heads, key/value heads")
@@ -115,9 +116,11 @@ def main():
             restated = wanted == 1.0
             shown = (losses.detach()[restated].mean().item(), losses.detach()[~restated].mean().item())
             print(f"step {step}/{steps} loss restated {shown[0]:.3f} notes {shown[1]:.3f} lr {args.lr * rate:.2e} {(step + 1) * args.batch * SEQUENCE / (time.time() - start):.0f} tok/s", flush=True)
-        if (step + 1) % args.every == 0 or step == steps - 1:
+        if (step + 1) % args.every == 0 or step == steps - 1 or step + 1 == args.stop:
             save(model, tokenizer, args.out)
-    provenance(args, total, steps, shown, time.time() - start)
+        if step + 1 == args.stop:
+            break
+    provenance(args, total, step + 1, shown, time.time() - start)
 
 
 def save(model, tokenizer, out):
