@@ -1,6 +1,6 @@
 //! `sft_config.json`: what inference needs to build the training prompt again.
 
-use crate::DatasetError;
+use crate::{DatasetError, PromptTemplate};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write;
@@ -13,6 +13,9 @@ use std::path::Path;
 pub struct SftConfig {
     /// The template, byte for byte.
     pub prompt_template: String,
+    /// See [`PromptTemplate::with_lead`]; mostly empty, and then not in the file.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary_lead: String,
     /// The limit on a training example's tokens, BOS and EOS included.
     pub max_length: usize,
     /// The id that ends a summary.
@@ -26,6 +29,14 @@ pub struct SftConfig {
 impl SftConfig {
     /// The file's name inside an adapter's folder.
     pub const FILE_NAME: &str = "sft_config.json";
+
+    /// The template as it was in training.
+    ///
+    /// # Errors
+    /// As [`PromptTemplate::new`].
+    pub fn template(&self) -> Result<PromptTemplate, DatasetError> {
+        Ok(PromptTemplate::new(self.prompt_template.as_str())?.with_lead(&self.summary_lead))
+    }
 
     /// Reads `sft_config.json` from a folder.
     ///

@@ -4,6 +4,10 @@ use crate::records::capped;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// The remedy where a model's chat template does not serve.
+const OWN_TEMPLATE: &str =
+    "give a template of your own: --prompt_template with a file or a text that has {clinical_note}";
+
 /// An error of this crate. Each message names the place and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -155,6 +159,38 @@ pub enum DatasetError {
         /// Where the first bad byte is.
         #[source]
         source: std::string::FromUtf8Error,
+    },
+    /// The folder of the tokenizer has no chat template.
+    #[error("{} has no chat template (no chat_template.jinja, and no default chat_template in tokenizer_config.json); {OWN_TEMPLATE}", folder.display())]
+    NoChatTemplate {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The chat template is no Jinja, or refuses a user's message and its answer.
+    #[error("the chat template in {} cannot be used: {source}; {OWN_TEMPLATE}", path.display())]
+    ChatTemplate {
+        /// The file.
+        path: PathBuf,
+        /// The line and the reason.
+        #[source]
+        source: minijinja::Error,
+    },
+    /// The chat template does not write the user's message exactly once, as it is.
+    #[error("the chat template in {} cannot be used: {problem}; {OWN_TEMPLATE}", path.display())]
+    ChatContent {
+        /// The file.
+        path: PathBuf,
+        /// What it does instead.
+        problem: &'static str,
+    },
+    /// A file of the tokenizer is not the JSON it should be.
+    #[error("{}: {source}; save the tokenizer again with transformers, or fetch the file anew", path.display())]
+    TokenizerFile {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        #[source]
+        source: serde_json::Error,
     },
     /// `tokenizer.json` could not be used.
     #[error("cannot load the tokenizer {}: {source}; it must be a Hugging Face tokenizer.json", path.display())]

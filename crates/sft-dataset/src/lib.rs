@@ -16,6 +16,6 @@ pub use config::SftConfig;
 pub use error::DatasetError;
 pub use example::{EncodeReport, EncodedSet, Example, LengthStats, TooLong, Truncated, encode};
 pub use permutation::Permutation;
-pub use prompt::{Encoded, Piece, PromptTemplate, PromptTokenizer};
+pub use prompt::{Encoded, Piece, PromptTemplate, PromptTokenizer, TemplateChoice};
 pub use records::{CsvReport, Dataset, Dropped, DuplicateId, NoteRow, Record, read_notes};
 pub use split::{shared_notes, split_by_note};

@@ -60,4 +60,41 @@ pub enum EvalError {
         /// The 1-based line of the row.
         line: u64,
     },
+    /// A findings sidecar could not be read.
+    #[error(
+        "cannot read the findings {}: {source}; check that the path names an existing file in UTF-8",
+        path.display()
+    )]
+    ReadFindings {
+        /// The sidecar.
+        path: PathBuf,
+        /// The reason given by the system.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A line of a findings sidecar is not what it should be.
+    #[error(
+        "{}:{line}: {source}; a line is {{\"id\": ..., \"findings\": [{{\"kind\", \"term\", \
+         \"present\", ...}}]}}",
+        path.display()
+    )]
+    FindingsLine {
+        /// The sidecar.
+        path: PathBuf,
+        /// The 1-based line.
+        line: u64,
+        /// The reason.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A line of a findings sidecar contradicts itself or another line.
+    #[error("{}:{line}: {problem}", path.display())]
+    Findings {
+        /// The sidecar.
+        path: PathBuf,
+        /// The 1-based line.
+        line: u64,
+        /// What is wrong and what to do about it.
+        problem: String,
+    },
 }

@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use sft_inference::GenerationParams;
 use sft_model::runtime::{DTypeChoice, DeviceChoice};
+use sft_model::source::EMBEDDED;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,8 +17,14 @@ Examples:
   The same from a pipe (all of standard input is one note):
     sft-infer --model-path models/sft_specialist/final_model < note.txt
 
+  A conversation at the terminal, note after note; /help there says what it can do:
+    sft-infer --model-path models/sft_specialist/final_model
+
   A file of notes, one JSON object a line with the exact text and the figures:
     sft-infer --model-path DIR --input-file notes.csv --json --output-file summaries.jsonl
+
+  An adapter or a model of the hub, at a revision:
+    sft-infer --model-path owner/name --revision v1.0 --clinical-note \"...\"
 
   A model of its own, without an adapter, sampled instead of greedy:
     sft-infer --model-path DIR --clinical-note \"...\" --temperature 0.7 --top-p 0.9 --seed 1
@@ -34,22 +41,35 @@ line breaks inside a summary become spaces.
 
 Every flag may be written with _ instead of -; of a flag given twice the last one counts. Exit status: 0 done, 1 failed, 2 wrong usage.";
 
+const NOTES: &str = "Notes (default: a conversation at the terminal; from a pipe, one note)";
+
 /// Summarise clinical notes with a fine-tuned language model.
 ///
-/// The model is an adapter's folder, as sft-train writes it, or a Hugging Face model folder.
-/// Nothing leaves this machine.
+/// The model is an adapter's folder, as sft-train writes it, or a Hugging Face model: a folder, or
+/// a hub id, which is downloaded once. Nothing leaves this machine.
 #[derive(Debug, Parser)]
 #[command(name = "sft-infer", version, args_override_self = true, after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Adapter folder (its base is the one it names) or model folder
-    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    /// An adapter (its base is the one it names) or a model: a folder, a hub id (owner/name), or
+    /// embedded, the small base model inside this program
+    #[arg(
+        long,
+        value_name = "DIR|ID|embedded",
+        help_heading = "Model",
+        required_unless_present = "export_base",
+        default_value = EMBEDDED, // which is what --export-base writes
+        hide_default_value = true
+    )]
     pub model_path: PathBuf,
-    /// Folder of the base model, instead of the one the adapter names
-    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    /// The base model, instead of the one the adapter names: a folder, a hub id, or embedded
+    #[arg(long, value_name = "DIR|ID|embedded", help_heading = "Model")]
     pub base_model: Option<PathBuf>,
-    /// File or text with {clinical_note}, used byte for byte [default: the one saved with the
-    /// adapter]
-    #[arg(long, value_name = "FILE|TEXT", help_heading = "Model", allow_hyphen_values = true)]
+    /// Branch, tag or commit of the model path on the hub, or else of the base [default: main]
+    #[arg(long, value_name = "REV", help_heading = "Model")]
+    pub revision: Option<String>,
+    /// File or text with {clinical_note}, used byte for byte; or the word chat: the tokenizer's own
+    /// chat template [default: the one saved with the adapter]
+    #[arg(long, value_name = "FILE|TEXT|chat", help_heading = "Model", allow_hyphen_values = true)]
     pub prompt_template: Option<String>,
     /// auto, cpu, cuda, cuda:N, metal or metal:N
     #[arg(long, default_value = "auto", help_heading = "Model")]
@@ -62,7 +82,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "TEXT",
-        help_heading = "Notes (default: standard input, which is one note)",
+        help_heading = NOTES,
         conflicts_with = "input_file",
         allow_hyphen_values = true
     )]
@@ -71,7 +91,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "FILE",
-        help_heading = "Notes (default: standard input, which is one note)"
+        help_heading = NOTES
     )]
     pub input_file: Option<PathBuf>,
 
@@ -103,6 +123,17 @@ pub(crate) struct Args {
         conflicts_with_all = ["clinical_note", "input_file", "output_file", "json"]
     )]
     pub merge_to: Option<PathBuf>,
+    /// Write the embedded base model as a Hugging Face folder, for other tools; needs no
+    /// --model-path
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Output",
+        conflicts_with_all = [
+            "model_path", "clinical_note", "input_file", "evaluate", "output_file", "json", "merge_to",
+        ]
+    )]
+    pub export_base: Option<PathBuf>,
 
     /// At most this many tokens a summary
     #[arg(long, value_name = "N", default_value_t = 150, help_heading = "Generation")]
@@ -206,6 +237,7 @@ mod tests {
             let flags = [
                 ("model-path", "m"),
                 ("base-model", "b"),
+                ("revision", "v1"),
                 ("prompt-template", "-{clinical_note}"),
                 ("input-file", "n.csv"),
                 ("output-file", "o"),
@@ -227,6 +259,7 @@ mod tests {
             let args = parse(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
             assert_eq!(args.model_path, PathBuf::from("m"));
             assert_eq!(args.base_model, Some("b".into()));
+            assert_eq!(args.revision.as_deref(), Some("v1"));
             assert_eq!(args.prompt_template.as_deref(), Some("-{clinical_note}"));
             assert_eq!(args.input_file, Some("n.csv".into()));
             assert_eq!(args.output_file, Some("o".into()));
@@ -242,6 +275,7 @@ mod tests {
             assert_eq!(args.params(), expected);
         }
         assert_eq!(parse(&["--model_path=m", "--merge_to=x"]).unwrap().merge_to, Some("x".into()));
+        assert_eq!(parse(&["--export_base=x"]).unwrap().export_base, Some("x".into()));
     }
 
     #[test]
@@ -281,6 +315,9 @@ mod tests {
             &["--model-path", "m", "--device", "tpu"],
             &["--model-path", "m", "--top-k", "-1"],
             &["--model-path", "m", "--nonsense"],
+            &["--export-base", "x", "--model-path", "m"],
+            &["--export-base", "x", "--clinical-note", "a"],
+            &["--export-base", "x", "--merge-to", "y"],
         ] {
             assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }

@@ -17,6 +17,12 @@ pub(crate) enum Error {
          standard input"
     )]
     NoNote,
+    /// A conversation was asked for, with what only given notes have.
+    #[error(
+        "{flag} needs notes: give --clinical-note TEXT, --input-file FILE, or pipe a note into \
+         standard input; without {flag} a conversation opens"
+    )]
+    NoConversation { flag: &'static str },
     /// The note on the command line or from the pipe holds nothing but space.
     #[error("{source_name} is empty: give the text of a note")]
     EmptyNote { source_name: &'static str },
@@ -98,6 +104,7 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::NoNote
+            | Self::NoConversation { .. }
             | Self::EmptyNote { .. }
             | Self::UnknownKind { .. }
             | Self::OutputIsInput { .. }

@@ -26,6 +26,9 @@ pub(crate) fn evaluate(args: &Args, csv: &Path) -> Result<(), Error> {
     }
 
     let mut generator = open(args, prompt_template)?;
+    if args.compare.is_some() && !generator.has_adapter() {
+        return Err(Error::NothingToCompare { folder: folder.clone() });
+    }
     let set = EvalSet::new(&dataset, generator.prompts(), generator.max_length())?;
     let report = match args.compare {
         None => one(args, &set, &generator)?,

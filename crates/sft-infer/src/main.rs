@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod conversation;
+mod download;
 mod error;
 mod evaluate;
 mod notes;

@@ -6,10 +6,13 @@ use std::process;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use sft_dataset::PromptTemplate;
+use sft_dataset::TemplateChoice;
 use sft_inference::{Event, Generator, InferenceError, OpenOptions, merge_adapter};
+use sft_model::source::{SourceOptions, export_base};
 
 use crate::cli::Args;
+use crate::conversation;
+use crate::download::Downloads;
 use crate::error::Error;
 use crate::evaluate::evaluate;
 use crate::notes::{Note, Notes};
@@ -21,8 +24,13 @@ const INTERRUPTED: i32 = 130;
 
 /// Does what the arguments ask for.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    if let Some(out) = &args.export_base {
+        export_base(out).map_err(|error| InferenceError::Model(error.into()))?;
+        return say(&format!("Base model saved to {}", out.display()));
+    }
     if let Some(out) = &args.merge_to {
-        merge_adapter(&args.model_path, args.base_model.as_deref(), out)?;
+        let source = fetched(args, None)?;
+        merge_adapter(&source.model_path, source.base_model.as_deref(), out)?;
         return say(&format!("Merged model saved to {}", out.display()));
     }
     if let Some(csv) = &args.evaluate {
@@ -32,6 +40,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let params = args.params();
     params.validate()?;
     let prompt_template = template(args)?;
+    if conversation::is_wanted(args) {
+        conversation::refuse_flags(args)?;
+        return conversation::converse(args, &mut open(args, prompt_template)?);
+    }
     let notes = Notes::read(args)?;
     let output = Output::open(args, &notes)?;
     if let Some(file) = output.file() {
@@ -41,10 +53,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 }
 
 /// The template that the arguments give, if they give one.
-pub(crate) fn template(args: &Args) -> Result<Option<PromptTemplate>, Error> {
+pub(crate) fn template(args: &Args) -> Result<Option<TemplateChoice>, Error> {
     args.prompt_template
         .as_deref()
-        .map(PromptTemplate::from_arg)
+        .map(TemplateChoice::from_arg)
         .transpose()
         .map_err(Error::Template)
 }
@@ -52,15 +64,27 @@ pub(crate) fn template(args: &Args) -> Result<Option<PromptTemplate>, Error> {
 /// The model that the arguments name.
 pub(crate) fn open(
     args: &Args,
-    prompt_template: Option<PromptTemplate>,
+    prompt_template: Option<TemplateChoice>,
 ) -> Result<Generator, Error> {
-    Ok(Generator::open(&OpenOptions {
-        model_path: args.model_path.clone(),
+    Ok(Generator::open(&fetched(args, prompt_template)?)?)
+}
+
+/// The model that the arguments name, as folders, with the progress of downloads.
+fn fetched(
+    args: &Args,
+    prompt_template: Option<TemplateChoice>,
+) -> Result<OpenOptions, InferenceError> {
+    let revision = args.revision.clone();
+    let options = OpenOptions {
         base_model: args.base_model.clone(),
+        source: SourceOptions { revision, ..SourceOptions::from_env() },
         prompt_template,
         device: args.device,
         dtype: args.dtype,
-    })?)
+        ..OpenOptions::new(&args.model_path)
+    };
+    let mut downloads = Downloads::default();
+    options.fetched(&mut |event| downloads.event(event))
 }
 
 /// Ctrl-C leaves of an unfinished file what an error would leave.

@@ -40,6 +40,8 @@ impl Run {
 fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sft-infer"));
     command.current_dir(folder).env_remove("RUST_LOG").stdin(Stdio::null());
+    command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", folder.join("hf"));
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 
@@ -184,7 +186,7 @@ fn common_names_are_corrected_with_a_notice() {
     let run = infer(path, &["--model_path", "mistralai/Mistral-7B", "--clinical_note", "x"]);
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("taking mistralai/Mistral-7B-v0.1\n"), "{}", run.stderr);
-    assert!(run.stderr.contains("hf download mistralai/Mistral-7B-v0.1 "), "{}", run.stderr);
+    assert!(run.stderr.contains("error: mistralai/Mistral-7B-v0.1 "), "{}", run.stderr);
     write_model(&path.join("meta-llama/Llama-2-7b-hf"), 1);
     let base = ["--base_model", "meta-llama/Llama-2-7b", "--clinical_note", "x"];
     let run = infer(path, &with(&base));
@@ -331,10 +333,9 @@ fn bad_models() {
     fs::write(path.join("broken_sft_config/sft_config.json"), "[]").unwrap();
 
     for (model, parts) in [
-        ("nowhere", &["nowhere", "not a folder"][..]),
+        ("nowhere", &["no folder nowhere", "--model_path"][..]),
         ("run", &["run/final_model"]),
-        ("org/model", &["org/model", "hf download"]),
-        ("embedded", &["embedded", "give the folder"]),
+        ("org/model", &["org/model", "HF_HUB_OFFLINE", "--model_path"]),
         ("empty", &["empty", "config.json"]),
         ("broken_config", &["config.json"]),
         ("other_type", &["gpt2", "llama"]),
@@ -347,8 +348,8 @@ fn bad_models() {
         ("broken_tokenizer", &["tokenizer.json"]),
         ("broken_adapter", &["adapter_config.json"]),
         ("no_matrices", &["no_matrices", "adapter_model.safetensors"]),
-        ("hub_base", &["org/base", "--base-model"]),
-        ("embedded_base", &["embedded", "folder"]),
+        ("hub_base", &["org/base", "--base-model", "HF_HUB_OFFLINE"]),
+        ("embedded_base", &["q_proj.lora_A", "base model"]),
         ("broken_sft_config", &["sft_config.json"]),
     ] {
         refuses(path, &["--model_path", model, "--clinical_note", "x"], b"", 1, parts);

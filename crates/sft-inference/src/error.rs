@@ -5,26 +5,6 @@ use std::path::PathBuf;
 /// An error of this crate; the message ends with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum InferenceError {
-    /// A model was named that is no folder on this machine.
-    #[error(
-        "`{}` is not a folder on this machine: give the folder of an adapter or of a Hugging Face \
-         model",
-        given.display()
-    )]
-    NotAFolder {
-        /// The path as it was given.
-        given: PathBuf,
-    },
-    /// A model was named by its id on the hub.
-    #[error(
-        "`{0}` is not a folder on this machine, and this version does not download models: \
-         fetch it first (`hf download {0} --local-dir DIR`) and give DIR",
-        id.display()
-    )]
-    HubId {
-        /// The id, corrected where it is one of the common wrong ones.
-        id: PathBuf,
-    },
     /// A training run's folder was given instead of the adapter in it.
     #[error(
         "{} is the folder of a training run: give the adapter in it, {}",
@@ -36,23 +16,21 @@ pub enum InferenceError {
         /// The adapter of the finished run.
         adapter: PathBuf,
     },
-    /// The base an adapter names is no folder on this machine.
+    /// The base model that an adapter names cannot be had.
     #[error(
-        "the adapter {} was trained on the base model `{base}`, which is not a folder on \
-         this machine: give the folder of that model as the base (--base-model)",
+        "the adapter {} was trained on the base model `{base}`, which cannot be found: give that \
+         model as the base (--base-model)",
         adapter.display()
     )]
-    BaseNotAFolder {
+    Base {
         /// The adapter's folder.
         adapter: PathBuf,
         /// The base model as the adapter names it.
         base: String,
+        /// Why, and another remedy.
+        #[source]
+        source: Box<sft_model::source::SourceError>,
     },
-    /// The embedded base model was asked for.
-    #[error(
-        "the embedded base model is not in this build: give the folder of a Hugging Face model"
-    )]
-    EmbeddedBase,
     /// A base was given for a folder that is a model itself.
     #[error(
         "{} has no adapter_config.json, so it is a model and not an adapter: leave out the base \

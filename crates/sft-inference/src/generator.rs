@@ -28,6 +28,17 @@ impl Generator {
         &self.decoder
     }
 
+    /// Whether the model has an adapter, switched on or off.
+    pub fn has_adapter(&self) -> bool {
+        self.decoder.lora_config().is_some()
+    }
+
+    /// Switches the adapter off, so that the untouched base generates with the same weights, and on
+    /// again. Without an adapter it changes nothing.
+    pub fn set_adapter_enabled(&mut self, enabled: bool) {
+        self.decoder.set_lora_enabled(enabled);
+    }
+
     /// The model, to take its adapter off.
     pub fn decoder_mut(&mut self) -> &mut Decoder {
         &mut self.decoder

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod fetch;
 mod generation;
 mod generator;
 mod merge;

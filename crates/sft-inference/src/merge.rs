@@ -6,8 +6,8 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use sft_model::save_merged;
 
-use crate::InferenceError;
 use crate::open::Sources;
+use crate::{InferenceError, OpenOptions};
 
 /// Merges the adapter in `adapter` into its base, in f32 on the CPU, and writes a Hugging Face
 /// model folder to `out`. The base is the one the adapter names, or `base_model`.
@@ -25,11 +25,13 @@ pub fn merge_adapter(
     if out.symlink_metadata().is_ok() && !is_empty_folder() {
         return Err(InferenceError::MergeTargetInUse { folder: out.to_owned() });
     }
-    let sources = Sources::find(adapter, base_model, &Device::Cpu)?;
+    let base_model = base_model.map(Path::to_owned);
+    let options = OpenOptions { base_model, ..OpenOptions::new(adapter) };
+    let sources = Sources::find(&options, &Device::Cpu)?;
     if sources.adapter.is_none() {
         return Err(InferenceError::NothingToMerge { folder: sources.folder });
     }
     let mut decoder = sources.load(DType::F32, &Device::Cpu)?;
     decoder.merge_lora()?;
-    Ok(save_merged(&decoder, &sources.base, Some(adapter), out)?)
+    Ok(save_merged(&decoder, &sources.base, Some(&sources.folder), out)?)
 }

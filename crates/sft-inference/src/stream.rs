@@ -141,6 +141,7 @@ impl<'g> GenerationStream<'g> {
     fn begin(&self, note: usize, slot: usize, prompt: Vec<u32>, now: Instant) -> Running<'g> {
         let room = self.generator.decoder().config().max_position_embeddings - prompt.len();
         let remember = self.params.repetition_penalty != 1.0;
+        let prompts = self.generator.prompts();
         Running {
             note,
             slot,
@@ -148,7 +149,7 @@ impl<'g> GenerationStream<'g> {
             max_new_tokens: self.params.max_new_tokens.min(room),
             ids: Vec::new(),
             seen: if remember { prompt.into_iter().collect() } else { BTreeSet::new() },
-            text: TextStream::new(self.generator.prompts().tokenizer()),
+            text: TextStream::new(prompts.tokenizer()).without_lead(prompts.template().lead()),
             prefill_s: 0.0,
             first_token_at: now,
         }

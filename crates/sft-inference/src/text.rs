@@ -12,6 +12,8 @@ use crate::InferenceError;
 /// tokens (`<0xF0>`), of which a decoder keeps all or nothing.
 pub struct TextStream<'t> {
     tokenizer: &'t Tokenizer,
+    /// White space at the start that belongs to no summary.
+    lead: &'t str,
     ids: Vec<u32>,
     given: String,
 }
@@ -19,7 +21,14 @@ pub struct TextStream<'t> {
 impl<'t> TextStream<'t> {
     /// An empty text.
     pub fn new(tokenizer: &'t Tokenizer) -> Self {
-        Self { tokenizer, ids: Vec::new(), given: String::new() }
+        Self { tokenizer, lead: "", ids: Vec::new(), given: String::new() }
+    }
+
+    /// The same, without the white space that the model learnt to begin with
+    /// ([`PromptTemplate::lead`](sft_dataset::PromptTemplate::lead)).
+    #[must_use]
+    pub fn without_lead(self, lead: &'t str) -> Self {
+        Self { lead, ..self }
     }
 
     /// Adds an id; returns the text that is certain now and was not before, often none.
@@ -47,7 +56,14 @@ impl<'t> TextStream<'t> {
     }
 
     fn decode(&self) -> Result<String, InferenceError> {
-        self.tokenizer.decode(&self.ids, true).map_err(|source| InferenceError::Decode { source })
+        let text = self.tokenizer.decode(&self.ids, true);
+        let mut text = text.map_err(|source| InferenceError::Decode { source })?;
+        if text.starts_with(self.lead) {
+            text.drain(..self.lead.len());
+        } else if self.lead.starts_with(&text) {
+            text.clear(); // an unfinished lead
+        }
+        Ok(text)
     }
 
     /// What `text` has beyond what was given.

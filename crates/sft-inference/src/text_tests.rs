@@ -63,7 +63,11 @@ fn byte_level() -> Tokenizer {
 }
 
 fn stream(tokenizer: &Tokenizer, ids: &[u32]) -> (Vec<String>, String) {
-    let mut text = TextStream::new(tokenizer);
+    stream_without("", tokenizer, ids)
+}
+
+fn stream_without(lead: &str, tokenizer: &Tokenizer, ids: &[u32]) -> (Vec<String>, String) {
+    let mut text = TextStream::new(tokenizer).without_lead(lead);
     let mut pieces: Vec<String> = ids.iter().map(|&id| text.push(id).unwrap()).collect();
     let (rest, whole) = text.finish().unwrap();
     pieces.push(rest);
@@ -104,6 +108,23 @@ fn only_the_first_space_of_the_text_goes() {
     assert_eq!(stream(&tokenizer, &[264, 260, 261, 262]).1, "  pain s");
     // a special token in front does not count as text
     assert_eq!(stream(&tokenizer, &[1, 259, 2]).0, ["", "The", "", ""]);
+}
+
+#[test]
+fn a_learnt_lead_is_no_part_of_the_text() {
+    let lead = |lead: &str, ids: &[u32]| {
+        let (pieces, whole) = stream_without(lead, &byte_level(), ids);
+        assert_eq!(pieces.concat(), whole);
+        (pieces, whole)
+    };
+    let space: Vec<u32> = bytes(" ").collect();
+    assert_eq!(lead(" ", &[260, 260]).1, "pain pain");
+    assert_eq!(lead("  ", &[space[0], 260, 259]).0, ["", "pain", "The", ""]);
+    // a model that leaves it out loses nothing
+    assert_eq!(lead("  ", &[260, 259]).1, " painThe");
+    assert_eq!(lead(" ", &[259, 260]).1, "The pain");
+    assert_eq!(lead(" ", &space).1, "");
+    assert_eq!(stream_without(" ", &sentencepiece(), &[259, 260]).1, "The pain");
 }
 
 #[test]

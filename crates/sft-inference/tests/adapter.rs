@@ -4,13 +4,15 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use common::{TEMPLATE, write_adapter, write_model};
 use sft_dataset::PromptTemplate;
 use sft_inference::{
     Generation, GenerationParams, Generator, InferenceError, OpenOptions, merge_adapter,
 };
+use sft_model::ModelError;
+use sft_model::source::{HubOptions, SourceError, SourceOptions};
 
 struct Folders {
     root: tempfile::TempDir,
@@ -44,7 +46,7 @@ fn refused(options: &OpenOptions) -> InferenceError {
 fn an_adapter_folder_brings_its_base_and_template() {
     let folders = folders();
     let adapted = generate(&OpenOptions::new(&folders.adapter));
-    let template = Some(PromptTemplate::new(TEMPLATE).unwrap());
+    let template = Some(PromptTemplate::new(TEMPLATE).unwrap().into());
     let base =
         generate(&OpenOptions { prompt_template: template, ..OpenOptions::new(&folders.base) });
     // the same prompts, another text
@@ -53,7 +55,7 @@ fn an_adapter_folder_brings_its_base_and_template() {
     assert_ne!(ids(&adapted), ids(&base));
     // a template that is given wins, and a model alone has the default one
     let short = generate(&OpenOptions {
-        prompt_template: Some(PromptTemplate::new("{clinical_note}\n").unwrap()),
+        prompt_template: Some(PromptTemplate::new("{clinical_note}\n").unwrap().into()),
         ..OpenOptions::new(&folders.adapter)
     });
     assert!(short[0].prompt_tokens < adapted[0].prompt_tokens);
@@ -67,8 +69,9 @@ fn another_base_can_be_given() {
     let expected = generate(&OpenOptions::new(&folders.adapter));
     let elsewhere = folders.root.path().join("elsewhere");
     write_adapter(&elsewhere, &folders.base, "some/hub-id");
-    let error = refused(&OpenOptions::new(&elsewhere));
-    assert!(matches!(error, InferenceError::BaseNotAFolder { .. }));
+    let error = refused(&offline(&folders, &elsewhere));
+    assert!(matches!(&error, InferenceError::Base { source, .. }
+        if matches!(**source, SourceError::Offline { .. })));
     assert!(
         error.to_string().contains("some/hub-id") && error.to_string().contains("--base-model")
     );
@@ -119,31 +122,46 @@ fn merged_it_generates_the_same_text() {
     assert_eq!(fs::read(empty.join("model.safetensors")).unwrap(), before);
 }
 
+/// Without a network, and with caches that nobody else uses.
+fn offline(folders: &Folders, model_path: impl Into<PathBuf>) -> OpenOptions {
+    let cache = folders.root.path().join("cache");
+    let hub = HubOptions { offline: true, cache: Some(cache.clone()), ..HubOptions::default() };
+    let source = SourceOptions { revision: None, cache_dirs: vec![cache], hub };
+    OpenOptions { source, ..OpenOptions::new(model_path) }
+}
+
 #[test]
-fn names_that_are_no_folders() {
+fn names_that_lead_nowhere() {
     let folders = folders();
-    let error = refused(&OpenOptions::new("mistralai/Mistral-7B-v0.1"));
-    assert!(error.to_string().contains("hf download mistralai/Mistral-7B-v0.1"), "{error}");
-    assert!(matches!(refused(&OpenOptions::new("embedded")), InferenceError::EmbeddedBase));
-    let embedded = folders.root.path().join("on_embedded");
-    write_adapter(&embedded, &folders.base, "embedded");
-    assert!(matches!(refused(&OpenOptions::new(&embedded)), InferenceError::EmbeddedBase));
-    let twice =
-        OpenOptions { base_model: Some(folders.base.clone()), ..OpenOptions::new(&folders.base) };
-    assert!(matches!(refused(&twice), InferenceError::BaseWithoutAdapter { .. }));
-    let no_base = OpenOptions {
-        base_model: Some(Path::new("org/model").to_owned()),
-        ..OpenOptions::new(&folders.adapter)
+    let source = |error| match error {
+        InferenceError::Model(ModelError::Source(source)) => source,
+        other => panic!("{other}"),
     };
-    assert!(matches!(refused(&no_base), InferenceError::HubId { .. }));
-    let no_base = OpenOptions { base_model: Some("meta-llama/Llama-2-7b".into()), ..no_base };
-    let message = refused(&no_base).to_string();
-    assert!(message.contains("hf download meta-llama/Llama-2-7b-hf "), "{message}");
+    let error = source(refused(&offline(&folders, "meta-llama/Llama-2-7b")));
+    assert!(matches!(error, SourceError::Offline { .. }), "{error}");
+    assert!(error.to_string().contains("meta-llama/Llama-2-7b-hf "), "{error}");
+    let no_base =
+        OpenOptions { base_model: Some("org/model".into()), ..offline(&folders, &folders.adapter) };
+    assert!(matches!(source(refused(&no_base)), SourceError::Offline { .. }));
+    let twice =
+        OpenOptions { base_model: Some(folders.base.clone()), ..offline(&folders, &folders.base) };
+    assert!(matches!(refused(&twice), InferenceError::BaseWithoutAdapter { .. }));
     for path in [folders.root.path().join("nowhere"), "src/nowhere".into(), "nowhere".into()] {
-        let error = refused(&OpenOptions::new(path));
-        assert!(matches!(error, InferenceError::NotAFolder { .. }), "{error}");
-        assert!(!error.to_string().contains("hf download"), "{error}");
+        let error = source(refused(&offline(&folders, path)));
+        assert!(matches!(error, SourceError::NoFolder { .. }), "{error}");
     }
+}
+
+#[test]
+fn the_embedded_model_and_an_adapter_on_it() {
+    let folders = folders();
+    let base = Generator::open(&offline(&folders, "embedded")).unwrap();
+    assert!(!base.has_adapter());
+    // An adapter of another shape shows by its error that it meets the embedded model.
+    let adapter = folders.root.path().join("on_embedded");
+    write_adapter(&adapter, &folders.base, "embedded");
+    let error = refused(&offline(&folders, &adapter)).to_string();
+    assert!(error.contains("q_proj.lora_A has shape [3, 32]"), "{error}");
 }
 
 #[test]
@@ -154,4 +172,31 @@ fn the_folder_of_a_run_is_not_its_adapter() {
     let error = refused(&OpenOptions::new(&run));
     assert!(matches!(error, InferenceError::RunFolder { .. }), "{error}");
     assert!(error.to_string().ends_with("run/final_model"), "{error}");
+}
+
+#[test]
+fn the_adapter_can_be_switched_off_and_on() {
+    let folders = folders();
+    let options = OpenOptions::new(&folders.adapter);
+    let notes = ["Fever and cough.", "x"].map(str::to_owned);
+    let params = GenerationParams { max_new_tokens: 20, ..GenerationParams::default() };
+    let run = |generator: &Generator| generator.generate(&notes, &params, &mut |_, _| {}).unwrap();
+
+    let mut generator = Generator::open(&options).unwrap();
+    assert!(generator.has_adapter());
+    let on = run(&generator);
+    generator.set_adapter_enabled(false);
+    let off = run(&generator);
+    generator.set_adapter_enabled(true);
+    assert_eq!(ids(&run(&generator)), ids(&on));
+    assert_ne!(ids(&off), ids(&on));
+
+    // off it is the base, also when the adapter is merged
+    let mut removed = Generator::open(&options).unwrap();
+    removed.decoder_mut().remove_lora().unwrap();
+    assert!(!removed.has_adapter());
+    assert_eq!(ids(&off), ids(&run(&removed)));
+    generator.decoder_mut().merge_lora().unwrap();
+    generator.set_adapter_enabled(false);
+    assert_eq!(ids(&off), ids(&run(&generator)));
 }

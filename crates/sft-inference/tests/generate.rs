@@ -16,7 +16,8 @@ use sft_model::Packed;
 
 fn open(folder: &Path) -> Generator {
     let template = PromptTemplate::new("{clinical_note}\n>").unwrap();
-    let options = OpenOptions { prompt_template: Some(template), ..OpenOptions::new(folder) };
+    let options =
+        OpenOptions { prompt_template: Some(template.into()), ..OpenOptions::new(folder) };
     Generator::open(&options).unwrap()
 }
 

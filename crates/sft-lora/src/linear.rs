@@ -161,6 +161,15 @@ impl LoraLinear {
         }
     }
 
+    /// `x` `[..., in]` to `[..., out]` by the original weight alone, also while the adapter is
+    /// merged.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn forward_base(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        frozen_linear(x, &self.base, self.bias.as_ref())
+    }
+
     fn apply(
         &self,
         x: &Tensor,

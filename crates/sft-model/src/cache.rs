@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 use candle_nn::kv_cache::Cache;
 use sft_kernels::{AttentionSpec, causal_attention, frozen_linear};
 
-use crate::{Decoder, ModelError, Result, block::Context, projection::Mode};
+use crate::{Decoder, ModelError, Result, block::Context};
 
 /// Tokens by which a slot grows.
 const GROWTH: usize = 128;
@@ -94,7 +94,7 @@ impl Decoder {
             })
             .collect();
         let (cos, sin) = self.rotary.angles(&positions, self.dtype(), self.device())?;
-        let ctx = Context { cos: &cos, sin: &sin, cu_seqlens: borders, mode: Mode::Eval };
+        let ctx = Context { cos: &cos, sin: &sin, cu_seqlens: borders, mode: self.eval_mode() };
         let mut x = self.embed(input.ids)?;
         for (layer, block) in self.blocks.iter().enumerate() {
             let [q, k, v] = block.qkv(&x, &ctx)?;

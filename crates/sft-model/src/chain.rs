@@ -82,7 +82,8 @@ impl Decoder {
     fn hidden_rows(&self, input: &Packed<'_>, rows: Option<&[u32]>) -> Result<Tensor> {
         input.check()?;
         let (cos, sin) = self.rotary.angles(input.positions, self.dtype(), self.device())?;
-        let ctx = Context { cos: &cos, sin: &sin, cu_seqlens: input.cu_seqlens, mode: Mode::Eval };
+        let ctx =
+            Context { cos: &cos, sin: &sin, cu_seqlens: input.cu_seqlens, mode: self.eval_mode() };
         let mut x = self.embed(input.ids)?;
         for block in &self.blocks {
             x = block.apply(&x, &ctx)?;

@@ -7,7 +7,10 @@ use sft_kernels::{FrozenWeight, random::Fnv, rms_norm};
 use sft_lora::{LoraConfig, LoraLinear, peft::PeftAdapter};
 
 use crate::{
-    ModelConfig, ModelDir, ModelError, Result, block::Block, projection::Projection, rotary::Rotary,
+    ModelConfig, ModelDir, ModelError, Result,
+    block::Block,
+    projection::{Mode, Projection},
+    rotary::Rotary,
 };
 
 /// A causal language model with a frozen base, and adapters when they have been added.
@@ -21,6 +24,7 @@ pub struct Decoder {
     pub(crate) head: FrozenWeight,
     pub(crate) rotary: Rotary,
     lora: Option<LoraConfig>,
+    lora_enabled: bool,
 }
 
 impl Decoder {
@@ -55,6 +59,7 @@ impl Decoder {
             head,
             rotary,
             lora: None,
+            lora_enabled: true,
         })
     }
 
@@ -204,6 +209,7 @@ impl Decoder {
             *self.blocks[index / 7].projections_mut()[index % 7] = Projection::Lora(layer);
         }
         self.lora = Some(config.clone());
+        self.lora_enabled = true;
         Ok(())
     }
 
@@ -226,6 +232,17 @@ impl Decoder {
         }
         self.lora = None;
         Ok(())
+    }
+
+    /// Switches the adapters off and on again, merged or not: off, everything but training computes
+    /// what the base alone computes. Adapters that are added later are on.
+    pub fn set_lora_enabled(&mut self, enabled: bool) {
+        self.lora_enabled = enabled;
+    }
+
+    /// What a pass that does not train is for.
+    pub(crate) fn eval_mode(&self) -> Mode<'static> {
+        if self.lora_enabled { Mode::Eval } else { Mode::Base }
     }
 
     /// Adds every adapter to its base weight, in f32, rounded once.

@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use sft_lora::LoraError;
 
+use crate::source::SourceError;
+
 /// Why a model could not be opened, run or saved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -58,6 +60,9 @@ pub enum ModelError {
     /// The adapter names or shapes do not fit this model.
     #[error("the adapter does not fit the model: {0}")]
     Adapter(String),
+    /// The model's name leads to no folder.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// An operation that the model's state does not allow.
     #[error("{0}")]
     State(&'static str),

@@ -9,6 +9,8 @@ use sft_lora::LoraLinear;
 pub(crate) enum Mode<'a> {
     /// No dropout, nothing tracked.
     Eval,
+    /// As `Eval`, as if no adapter were there.
+    Base,
     /// Adapters tracked by autograd, with dropout if there is a stream.
     Train(Option<(DropoutStream, Rows<'a>)>),
 }
@@ -64,6 +66,7 @@ impl Projection {
         match (self, mode) {
             (Self::Frozen { weight, bias, .. }, _) => frozen_linear(x, weight, bias.as_ref()),
             (Self::Lora(layer), Mode::Eval) => layer.forward_eval(x),
+            (Self::Lora(layer), Mode::Base) => layer.forward_base(x),
             (Self::Lora(layer), Mode::Train(dropout)) => layer.forward_train(x, dropout),
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use candle_core::{DType, Device, Tensor};
@@ -38,6 +38,30 @@ struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
+/// The files that an index names, in order.
+///
+/// # Errors
+/// When the index cannot be read, or a name in it leads out of the index's folder.
+pub(crate) fn shard_names(index: &Path) -> Result<BTreeSet<String>> {
+    let text = fs::read(index).map_err(|source| ModelError::io(index, "read this file", source))?;
+    let shards: ShardIndex = serde_json::from_slice(&text)
+        .map_err(|source| ModelError::Json { path: index.into(), source })?;
+    let shards: BTreeSet<String> = shards.weight_map.into_values().collect();
+    let inside = |name: &str| {
+        let normal = |part| matches!(part, Component::Normal(_));
+        !name.is_empty() && !name.contains([':', '\\']) && Path::new(name).components().all(normal)
+    };
+    match shards.iter().find(|name| !inside(name)) {
+        None => Ok(shards),
+        Some(name) => Err(ModelError::Weights {
+            path: index.into(),
+            problem: format!(
+                "the shard {name:?} is not inside the model's folder; do not use this model"
+            ),
+        }),
+    }
+}
+
 impl WeightFiles {
     /// Opens the files of a folder and checks them as far as their headers go.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
@@ -58,11 +82,7 @@ impl WeightFiles {
         for name in ["model.safetensors", "pytorch_model.bin"] {
             let index = dir.join(format!("{name}.index.json"));
             if index.is_file() {
-                let text = fs::read(&index)
-                    .map_err(|source| ModelError::io(&index, "read this file", source))?;
-                let shards: ShardIndex = serde_json::from_slice(&text)
-                    .map_err(|source| ModelError::Json { path: index.clone(), source })?;
-                let shards: BTreeSet<String> = shards.weight_map.into_values().collect();
+                let shards = shard_names(&index)?;
                 let paths: Vec<PathBuf> = shards.iter().map(|shard| dir.join(shard)).collect();
                 if let Some(missing) = paths.iter().find(|path| !path.is_file()) {
                     return Err(ModelError::Weights {

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use sft_dataset::{Dataset, Record, shared_notes, split_by_note};
+use sft_model::source::Sample;
 
 use crate::error::CliError;
 use crate::resolve::{Settings, Validation};
+use crate::source;
 
 /// The factual rows of a run, and what their files hold.
 pub(crate) struct Rows {
@@ -22,7 +24,7 @@ impl Rows {
     pub(crate) fn read(settings: &Settings) -> Result<Self, CliError> {
         let mut rows =
             Self { train: Vec::new(), val: Vec::new(), report: Vec::new(), notes: Vec::new() };
-        let factual = rows.factual(&settings.train_csv)?;
+        let factual = rows.factual(&settings.train_csv, Sample::Train)?;
         match &settings.validation {
             Validation::Split(share) => {
                 (rows.train, rows.val) = split_by_note(factual, *share, settings.train.seed)?;
@@ -33,7 +35,7 @@ impl Rows {
                 }
             }
             Validation::File(path) => {
-                rows.val = rows.factual(path)?;
+                rows.val = rows.factual(path, Sample::Validation)?;
                 rows.train = factual;
                 let shared = shared_notes(&rows.train, &rows.val);
                 if shared > 0 {
@@ -52,8 +54,14 @@ impl Rows {
         Ok(rows)
     }
 
-    fn factual(&mut self, path: &Path) -> Result<Vec<Record>, CliError> {
-        let dataset = Dataset::read_csv(path)?;
+    fn factual(&mut self, path: &Path, sample: Sample) -> Result<Vec<Record>, CliError> {
+        if source::is_embedded(path) && sample == Sample::Train {
+            self.report.push(
+                "embedded: synthetic sample data, for a first look; give your own rows with --train_csv FILE"
+                    .to_owned(),
+            );
+        }
+        let dataset = Dataset::read_csv(&source::rows_file(path, sample)?)?;
         let factual = dataset.factual_records()?;
         self.report.extend(
             dataset.report.lines().iter().map(|line| format!("{}: {line}", path.display())),

@@ -11,8 +11,43 @@ use crate::flags::Options;
 /// A name is offered as a correction above this likeness (Jaro-Winkler, 0 to 1).
 const LIKENESS: f64 = 0.8;
 
+/// The file in a model's folder that says how it likes to be trained.
+const RECOMMENDED_FILE: &str = "recommended_sft.toml";
+
+/// What it may say.
+const RECOMMENDED: [&str; 10] = [
+    "num_epochs",
+    "learning_rate",
+    "batch_size",
+    "lora_r",
+    "lora_alpha",
+    "lora_dropout",
+    "lr_scheduler",
+    "warmup_ratio",
+    "weight_decay",
+    "max_length",
+];
+
 /// Reads a TOML file of settings. An unknown key is refused with its line and the nearest known name.
 pub(crate) fn read(path: &Path) -> Result<Options, CliError> {
+    let known = known_keys();
+    read_keys(path, &|key| {
+        if known.iter().any(|name| name == key) { None } else { Some(hint(key, &known)) }
+    })
+}
+
+/// What the model in a folder recommends, if it does.
+pub(crate) fn read_recommended(folder: &Path) -> Result<Option<Options>, CliError> {
+    let path = folder.join(RECOMMENDED_FILE);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let hint = || format!("a model may recommend {}; remove the line", RECOMMENDED.join(", "));
+    read_keys(&path, &|key| (!RECOMMENDED.contains(&key)).then(hint)).map(Some)
+}
+
+/// Reads a TOML file; `refuse` says what is wrong with a key, if something is.
+fn read_keys(path: &Path, refuse: &dyn Fn(&str) -> Option<String>) -> Result<Options, CliError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| CliError::ConfigRead { path: path.into(), source })?;
     let fail = |error: &toml::de::Error| CliError::ConfigSyntax {
@@ -21,16 +56,14 @@ pub(crate) fn read(path: &Path) -> Result<Options, CliError> {
         reason: error.message().trim().replace('\n', "; "),
     };
     let table = DeTable::parse(&text).map_err(|error| fail(&error))?;
-    let known = known_keys();
     // Tables are sorted by key: report the first unknown one of the file.
-    let unknown =
-        table.get_ref().keys().filter(|key| !known.iter().any(|name| name == key.get_ref()));
+    let unknown = table.get_ref().keys().filter(|key| refuse(key.get_ref()).is_some());
     if let Some(key) = unknown.min_by_key(|key| key.span().start) {
         return Err(CliError::ConfigKey {
             path: path.into(),
             line: line_of(&text, key.span().start),
             key: key.get_ref().to_string(),
-            hint: hint(key.get_ref(), &known),
+            hint: refuse(key.get_ref()).unwrap_or_default(),
         });
     }
     toml::from_str(&text).map_err(|error| fail(&error))
@@ -103,6 +136,29 @@ mod tests {
         let error = read_text("zzz = 8").unwrap_err();
         assert!(error.contains("--help"), "{error}");
         assert!(read_text("[lora]\nr = 8").unwrap_err().contains("`lora`"));
+    }
+
+    #[test]
+    fn a_model_recommends_hyper_parameters_only() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(read_recommended(dir.path()).unwrap().is_none());
+        let path = dir.path().join(RECOMMENDED_FILE);
+        let all: String = RECOMMENDED
+            .iter()
+            .map(|key| match *key {
+                "lr_scheduler" => "lr_scheduler = 'linear'\n".to_owned(),
+                key => format!("{key} = 1\n"),
+            })
+            .collect();
+        std::fs::write(&path, all.replace("learning_rate = 1", "learning_rate = 1.0")).unwrap();
+        let options = read_recommended(dir.path()).unwrap().unwrap();
+        assert_eq!((options.num_epochs, options.learning_rate), (Some(1), Some(1.0)));
+        for other in ["output_dir = 'x'", "seed = 1", "lora_rank = 2"] {
+            std::fs::write(&path, format!("num_epochs = 3\n{other}\n")).unwrap();
+            let error = read_recommended(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("recommended_sft.toml:2"), "{error}");
+            assert!(error.contains("may recommend num_epochs"), "{error}");
+        }
     }
 
     #[test]

@@ -9,14 +9,18 @@ use crate::layers;
 
 const EXAMPLES: &str = "\
 Examples:
-  See what a run would do, without writing anything:
+  Train the small model inside this program on the synthetic sample inside it, in some minutes:
+    sft-train
+  See what a run with your own notes would do, without writing anything:
     sft-train --model_name ./Llama-3.2-1B --train_csv notes.csv --dry_run
-  Train, holding out a tenth of the notes for validation:
-    sft-train --model_name ./Llama-3.2-1B --train_csv notes.csv --output_dir ./models/summariser
+  Train a model of the hub, fetched once, holding out a tenth of the notes for validation:
+    sft-train --model_name meta-llama/Llama-3.2-1B --train_csv notes.csv --output_dir ./models/summariser
   Go on after a stop, a crash or a power cut:
     sft-train --output_dir ./models/summariser --resume auto
   Repeat a run elsewhere:
     sft-train --config ./models/summariser/run_config.toml --output_dir ./models/again
+  Train a chat model in its own chat format:
+    sft-train --model_name ./Llama-3.2-1B-Instruct --train_csv notes.csv --prompt_template chat
   Take the same steps in less memory, at the price of time:
     sft-train --model_name ./Llama-3.2-1B --train_csv notes.csv --batch_size 1 --gradient_accumulation_steps 8 --gradient_checkpointing
 
@@ -39,9 +43,13 @@ pub(crate) struct Flags {
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Options {
-    /// Folder of the base model in Hugging Face form (config.json, tokenizer.json, weights)
-    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    /// The base model: a folder in Hugging Face form (config.json, tokenizer.json, weights), a hub id (owner/name), or
+    /// embedded, the small one inside this program
+    #[arg(long, value_name = "DIR|ID|embedded", help_heading = "Model")]
     pub(crate) model_name: Option<String>,
+    /// Branch, tag or commit of a base model on the hub; without the flag, main
+    #[arg(long, value_name = "REV", help_heading = "Model")]
+    pub(crate) revision: Option<String>,
     /// Start from a PEFT adapter; its config sets rank, alpha and target modules
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     pub(crate) init_adapter: Option<PathBuf>,
@@ -52,20 +60,24 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DTYPE", help_heading = "Model")]
     pub(crate) dtype: Option<String>,
 
-    /// Training rows
-    #[arg(long, value_name = "CSV", help_heading = "Data")]
+    /// Training rows; without the flag, phase1_data/sft/train_set_processed.csv if it is there, else embedded: synthetic
+    /// sample data inside this program
+    #[arg(long, value_name = "CSV|embedded", help_heading = "Data")]
     pub(crate) train_csv: Option<PathBuf>,
-    /// Validation rows; without the flag, val_set_processed.csv beside a train_set_processed.csv, if it is there
-    #[arg(long, value_name = "CSV", help_heading = "Data")]
+    /// Validation rows; without the flag, val_set_processed.csv beside a train_set_processed.csv, if it is there, and
+    /// embedded with embedded training rows
+    #[arg(long, value_name = "CSV|embedded", help_heading = "Data")]
     pub(crate) val_csv: Option<PathBuf>,
     /// Share of the rows held out, all rows of one note together, when there is no validation file; 0 holds out none
+    /// [default: 0.1]
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
     pub(crate) val_split: Option<f64>,
     /// Longest example in tokens; the note is shortened to fit, template and summary never are
     #[arg(long, value_name = "TOKENS", help_heading = "Data")]
     pub(crate) max_length: Option<usize>,
-    /// A file or a text with {clinical_note} in it, used byte for byte
-    #[arg(long, value_name = "FILE|TEXT", help_heading = "Data")]
+    /// A file or a text with {clinical_note} in it, used byte for byte; or the word chat: the tokenizer's own chat
+    /// template, each answer ended by its end of turn
+    #[arg(long, value_name = "FILE|TEXT|chat", help_heading = "Data")]
     pub(crate) prompt_template: Option<String>,
 
     /// Rank of the adapters

@@ -6,9 +6,11 @@ use std::path::Path;
 use serde::Serialize;
 use sft_dataset::PromptTemplate;
 use sft_lora::LoraConfig;
+use sft_model::source::EMBEDDED;
 use sft_trainer::TrainConfig;
 
 use crate::flags::Options;
+use crate::source;
 
 /// Where a run goes unless it is told otherwise.
 pub(crate) const OUTPUT_DIR: &str = "./models/sft_specialist";
@@ -18,12 +20,13 @@ const VAL_NAME: &str = "val_set_processed.csv";
 const VAL_SPLIT: f64 = 0.1;
 
 /// Where a value came from, strongest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Origin {
     Flag,
     ConfigFile,
     ResumedRun,
     InitAdapter,
+    Model,
     Default,
 }
 
@@ -34,6 +37,7 @@ impl fmt::Display for Origin {
             Self::ConfigFile => "config file",
             Self::ResumedRun => "resumed run",
             Self::InitAdapter => "initial adapter",
+            Self::Model => "model",
             Self::Default => "default",
         })
     }
@@ -70,7 +74,7 @@ macro_rules! merged {
 pub(crate) fn merge(layers: &[(Origin, Options)]) -> (Options, Vec<Entry>) {
     let mut entries = Vec::new();
     let options = merged!(layers, &mut entries;
-        model_name, init_adapter, device, dtype,
+        model_name, revision, init_adapter, device, dtype,
         train_csv, val_csv, val_split, max_length, prompt_template,
         lora_r, lora_alpha, lora_dropout, lora_target_modules,
         num_epochs, max_steps, batch_size, gradient_accumulation_steps, learning_rate, lr_scheduler, warmup_ratio,
@@ -100,13 +104,17 @@ fn pick<T: Clone + Serialize>(
 pub(crate) fn defaults(typed: &Options, is_file: &dyn Fn(&Path) -> bool) -> Options {
     let train = TrainConfig::default();
     let lora = LoraConfig::default();
-    let train_csv = typed.train_csv.clone().unwrap_or_else(|| TRAIN_CSV.into());
-    // The files of phase 1 come as a pair; any other training file is alone unless the user says otherwise.
+    let phase_1 = if is_file(Path::new(TRAIN_CSV)) { TRAIN_CSV } else { EMBEDDED };
+    let train_csv = typed.train_csv.clone().unwrap_or_else(|| phase_1.into());
+    // The files of phase 1 come as a pair, as do the embedded ones; any other training file is alone unless the user
+    // says otherwise.
     let pair = train_csv.file_name().is_some_and(|name| name == TRAIN_NAME);
-    let val_csv = Some(train_csv.with_file_name(VAL_NAME)).filter(|path| pair && is_file(path));
+    let beside = Some(train_csv.with_file_name(VAL_NAME)).filter(|path| pair && is_file(path));
+    let val_csv = if source::is_embedded(&train_csv) { Some(EMBEDDED.into()) } else { beside };
     let has_val_file = typed.val_csv.is_some() || val_csv.is_some();
     Options {
-        model_name: Some("embedded".into()),
+        model_name: Some(EMBEDDED.into()),
+        revision: None,
         init_adapter: None,
         device: Some("auto".into()),
         dtype: Some("auto".into()),

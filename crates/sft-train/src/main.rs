@@ -6,9 +6,11 @@
 
 mod console;
 mod data;
+mod download;
 mod error;
 mod file;
 mod flags;
+mod inputs;
 mod layers;
 mod progress;
 mod report;

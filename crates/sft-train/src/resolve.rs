@@ -1,4 +1,5 @@
-//! What the settings mean: flags over configuration file over resumed run over initial adapter over defaults.
+//! What the settings mean: flags over configuration file over resumed run over initial adapter over the model's
+//! recommendation over defaults.
 //!
 //! All sources are [`Options`]. They are merged in one list, and [`Settings`] is built by taking the merged struct
 //! apart, so the compiler finds a setting that is read from the command line and used nowhere.
@@ -8,7 +9,7 @@ use std::fmt::{Display, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use sft_dataset::PromptTemplate;
+use sft_dataset::TemplateChoice;
 use sft_lora::peft::PeftAdapter;
 use sft_lora::{LoraConfig, LoraError, TargetModules};
 use sft_model::runtime::{DTypeChoice, DeviceChoice};
@@ -32,13 +33,15 @@ pub(crate) enum Validation {
 pub(crate) struct Settings {
     /// The base model as it was given.
     pub(crate) model_name: String,
+    /// Its branch, tag or commit on the hub, if one was given.
+    pub(crate) revision: Option<String>,
     pub(crate) init_adapter: Option<PeftAdapter>,
     pub(crate) device: DeviceChoice,
     pub(crate) dtype: DTypeChoice,
     pub(crate) train_csv: PathBuf,
     pub(crate) validation: Validation,
     pub(crate) max_length: usize,
-    pub(crate) template: PromptTemplate,
+    pub(crate) template: TemplateChoice,
     pub(crate) lora: LoraConfig,
     pub(crate) train: TrainConfig,
     pub(crate) output_dir: PathBuf,
@@ -49,7 +52,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Merges the layers (strongest first) over the initial adapter and the defaults, and checks the result.
+    /// Merges the layers (those of the user strongest first), the initial adapter and the defaults, and checks the result.
     /// `notes` receives what a user should know although it is no error. Every problem is reported at once.
     pub(crate) fn resolve(
         mut layers: Vec<(Origin, Options)>,
@@ -58,11 +61,14 @@ impl Settings {
     ) -> Result<Self, CliError> {
         let mut problems = Vec::new();
         if let Some(adapter) = &init_adapter {
-            for (origin, options) in &layers {
+            let own = |(origin, _): &&(Origin, Options)| *origin < Origin::InitAdapter;
+            for (origin, options) in layers.iter().filter(own) {
                 adapter_conflicts(*origin, options, adapter, &mut problems);
             }
             layers.push((Origin::InitAdapter, adapter_layer(&adapter.lora)));
         }
+        layers.sort_by_key(|(origin, _)| *origin);
+        alpha_belongs_to_its_rank(&mut layers);
         let typed = merge(&layers).0;
         layers.push((Origin::Default, defaults(&typed, &|path| path.is_file())));
         let (options, entries) = merge(&layers);
@@ -102,6 +108,7 @@ fn build(
 ) -> Option<Settings> {
     let Options {
         model_name,
+        revision,
         init_adapter: _,
         device,
         dtype,
@@ -137,17 +144,12 @@ fn build(
     // The last layer has a value for every setting unwrapped here; `Option`s stay where "not set" means something.
     let mut check = |result: Result<(), String>| problems.extend(result.err());
 
-    let model_name = source::canonical(model_name.unwrap_or_default(), notes);
-    check(source::folder(&model_name));
+    let model_name =
+        source::model_name(model_name.unwrap_or_default(), notes).unwrap_or_else(|error| {
+            check(Err(error.to_string()));
+            String::new()
+        });
     let train_csv = train_csv.unwrap_or_default();
-    if entries.iter().any(|entry| entry.name == "train_csv" && entry.origin == Origin::Default)
-        && !train_csv.is_file()
-    {
-        check(Err(format!(
-            "there is no {}; give the training file: --train_csv FILE",
-            train_csv.display()
-        )));
-    }
     let validation = match (val_csv, val_split) {
         (Some(path), split) => {
             if split.is_some() {
@@ -222,7 +224,7 @@ fn build(
         Err(other) => problems.push(one_line(&other)),
     }
 
-    let template = PromptTemplate::from_arg(&prompt_template.unwrap_or_default());
+    let template = TemplateChoice::from_arg(&prompt_template.unwrap_or_default());
     let device = parsed(device, "device", problems);
     let dtype = parsed(dtype, "dtype", problems);
     let template = template.map_err(|error| problems.push(one_line(&error))).ok();
@@ -233,6 +235,7 @@ fn build(
     };
     let mut settings = Settings {
         model_name,
+        revision,
         init_adapter,
         device,
         dtype,
@@ -263,6 +266,15 @@ fn parsed<T: FromStr<Err: Display>>(
     problems: &mut Vec<String>,
 ) -> Option<T> {
     text?.parse().map_err(|error: T::Err| problems.push(format!("{name}: {error}"))).ok()
+}
+
+/// A model that recommends an alpha means it for its rank; with another rank the default ratio holds.
+fn alpha_belongs_to_its_rank(layers: &mut [(Origin, Options)]) {
+    let Some(at) = layers.iter().position(|(origin, _)| *origin == Origin::Model) else { return };
+    let (stronger, model) = layers.split_at_mut(at);
+    if stronger.iter().any(|(_, options)| options.lora_r.is_some()) {
+        model[0].1.lora_alpha = None;
+    }
 }
 
 /// Values that contradict the adapter the run starts from.

@@ -1,11 +1,11 @@
 //! From flags to a trained adapter, each input checked before the work it would spoil.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, DeviceLocation};
 use sft_dataset::{EncodedSet, PromptTokenizer, SftConfig, encode};
-use sft_lora::{TargetModules, peft::load_adapter};
+use sft_lora::TargetModules;
 use sft_model::{Decoder, ModelConfig, ModelDir};
 use sft_trainer::{
     Outcome, Plan, ResumeFrom, RunFiles, RunState, StopFlag, TrainError, Trainer, run_state,
@@ -14,29 +14,36 @@ use sft_trainer::{
 use crate::console;
 use crate::data::Rows;
 use crate::error::CliError;
-use crate::file;
-use crate::flags::{Flags, Options};
-use crate::layers::{self, Origin};
+use crate::flags::Flags;
+use crate::inputs::Inputs;
 use crate::progress::Progress;
 use crate::report;
-use crate::resolve::{Settings, Validation, resume_from};
+use crate::resolve::{Settings, Validation};
 use crate::signals;
+use crate::source;
 
 /// Stopped by a signal, as shells count it: 128 + SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Everything `sft-train` does between its flags and its exit status.
 pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
-    let Some(mut settings) = settings(flags)? else {
+    let Some(inputs) = Inputs::read(flags)? else {
         return Ok(0);
     };
+    // What needs no model comes first: fetching one can take long.
+    let settings = inputs.before_model()?;
     let rows = Rows::read(&settings)?;
-    let folder = ModelDir::open(Path::new(&settings.model_name))?;
-    let tokenizer = PromptTokenizer::from_file(
-        &folder.tokenizer_json()?,
-        settings.template.clone(),
-        folder.target_eos()?,
-    )?;
+    let device = settings.device.open()?;
+    let dtype = settings.dtype.resolve(&device)?;
+    check_output(&settings)?;
+    let folder = source::model_folder(&settings.model_name, settings.revision.as_deref())?;
+    let folder = ModelDir::open(&folder)?;
+    let mut settings = inputs.with_model(folder.path())?;
+    settings.settle("dtype", dtype.as_str());
+    let tokenizer_json = folder.tokenizer_json()?;
+    let (template, turn_end) = settings.template.resolve(&tokenizer_json)?;
+    let eos_id = turn_end.map_or_else(|| folder.target_eos(), Ok)?;
+    let tokenizer = PromptTokenizer::from_file(&tokenizer_json, template, eos_id)?;
     let train_csv = &settings.train_csv;
     let val_csv = match &settings.validation {
         Validation::File(path) => path,
@@ -45,10 +52,6 @@ pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
     let train = encode(train_csv, &rows.train, &tokenizer, settings.max_length)?;
     let val = encode(val_csv, &rows.val, &tokenizer, settings.max_length)?;
     check_examples(&[&train, &val], folder.config())?;
-    let device = settings.device.open()?;
-    let dtype = settings.dtype.resolve(&device)?;
-    settings.settle("dtype", dtype.as_str());
-    check_output(&settings)?;
 
     // What a dry run prints is its result; otherwise standard output belongs to the run.
     let say = |text: String| {
@@ -93,46 +96,6 @@ fn check_examples(sets: &[&EncodedSet], model: &ModelConfig) -> Result<(), CliEr
         }
     }
     Ok(())
-}
-
-/// Collects what the flags, the configuration file and the run to resume say, and resolves it. `None` when the run to
-/// resume is finished: then nothing else matters.
-fn settings(flags: Flags) -> Result<Option<Settings>, CliError> {
-    let mut layers = vec![(Origin::Flag, flags.options)];
-    if let Some(path) = &flags.config {
-        layers.push((Origin::ConfigFile, file::read(path)?));
-    }
-    if let Some(run) = run_to_resume(&layers) {
-        let run = match run_state(&run)? {
-            RunState::Finished => {
-                already_finished(&run);
-                return Ok(None);
-            }
-            RunState::Unfinished(work) => work,
-            RunState::Empty => run,
-        };
-        // What is not typed again stays as it was.
-        let saved = run.join("run_config.toml");
-        if saved.is_file() {
-            layers.push((Origin::ResumedRun, file::read(&saved)?));
-        }
-    }
-    let adapter = layers.iter().find_map(|(_, options)| options.init_adapter.clone());
-    let adapter = adapter.map(|dir| load_adapter(&dir, &Device::Cpu)).transpose()?;
-    let mut notes = Vec::new();
-    let settings = Settings::resolve(layers, adapter, &mut notes);
-    notes.iter().for_each(console::note);
-    settings.map(Some)
-}
-
-/// The directory whose run is to be resumed.
-fn run_to_resume(layers: &[(Origin, Options)]) -> Option<PathBuf> {
-    let typed = layers::merge(layers).0;
-    match resume_from(typed.resume.as_deref()?) {
-        ResumeFrom::Fresh => None,
-        ResumeFrom::Auto => Some(typed.output_dir.unwrap_or_else(|| layers::OUTPUT_DIR.into())),
-        ResumeFrom::Dir(checkpoint) => checkpoint.parent().map(Path::to_owned),
-    }
 }
 
 /// The rules of the output folder that can be known before the model is loaded. The trainer has the last word.
@@ -225,8 +188,10 @@ fn run_files(
         tokenizer_json: folder.tokenizer_json()?,
         tokenizer_config: folder.tokenizer_config(),
         base_model_name: settings.model_name.clone(),
+        base_model_revision: settings.revision.clone(),
         sft_config: SftConfig {
             prompt_template: tokenizer.template().text().to_owned(),
+            summary_lead: tokenizer.template().lead().to_owned(),
             max_length: settings.max_length,
             eos_token_id: tokenizer.eos_id(),
             base_model: settings.model_name.clone(),
@@ -259,7 +224,7 @@ fn finish(outcome: &Outcome, output_dir: &Path) -> u8 {
     }
 }
 
-fn already_finished(output_dir: &Path) {
+pub(crate) fn already_finished(output_dir: &Path) {
     console::note(format_args!(
         "the run in {} is already finished; nothing was changed. To train anew, leave out --resume",
         output_dir.display()

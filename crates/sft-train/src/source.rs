@@ -1,37 +1,48 @@
-//! Where the base model comes from, as far as its name tells.
+//! Where the base model and the rows come from: names become paths.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use sft_model::names;
+use sft_model::ModelError;
+use sft_model::source::{
+    EMBEDDED, Event, Place, Sample, SourceError, SourceOptions, Wanted, canonical, locate,
+    sample_csv,
+};
 
-/// The name with a wrong but common hub id corrected.
-pub(crate) fn canonical(name: String, notes: &mut Vec<String>) -> String {
-    match names::renamed(&name) {
-        Some(meant) => {
-            notes.push(format!("{name} has no usable repository on the hub; taking {meant}"));
-            meant.to_owned()
+use crate::download::Downloads;
+use crate::error::CliError;
+
+/// The name with a wrong but common hub id corrected, if it leads anywhere as far as that shows without a network.
+pub(crate) fn model_name(name: String, notes: &mut Vec<String>) -> Result<String, SourceError> {
+    let name = canonical(&name, &mut |event| {
+        if let Event::Notice(text) = event {
+            notes.push(text.to_owned());
         }
-        None => name,
-    }
+    });
+    Place::of(&name, &mut |_| {})?;
+    Ok(name)
 }
 
-/// Whether the name is a local folder, which is what this version can open.
-pub(crate) fn folder(name: &str) -> Result<(), String> {
-    const REMEDY: &str = "give a local Hugging Face folder: --model_name DIR";
-    let path = Path::new(name);
-    if path.is_dir() {
-        Ok(())
-    } else if name == "embedded" {
-        Err(format!("the embedded model is not part of this version; {REMEDY}"))
-    } else if path.exists() {
-        Err(format!("model_name {name} is a file; {REMEDY}"))
-    } else if names::is_hub_id(name) {
-        Err(format!(
-            "there is no folder {name}, and this version does not download models from the hub; {REMEDY}"
-        ))
-    } else {
-        Err(format!("there is no folder {name}; {REMEDY}"))
+/// The folder of the base model, fetched first where it has to be.
+pub(crate) fn model_folder(name: &str, revision: Option<&str>) -> Result<PathBuf, CliError> {
+    let options =
+        SourceOptions { revision: revision.map(str::to_owned), ..SourceOptions::from_env() };
+    let mut downloads = Downloads::default();
+    let folder = locate(name, Wanted::Model, &options, &mut |event| downloads.event(event));
+    Ok(folder.map_err(ModelError::from)?)
+}
+
+/// Whether the sample data is meant.
+pub(crate) fn is_embedded(csv: &Path) -> bool {
+    csv == Path::new(EMBEDDED)
+}
+
+/// The file of rows that is meant.
+pub(crate) fn rows_file(csv: &Path, sample: Sample) -> Result<PathBuf, CliError> {
+    if is_embedded(csv) {
+        let caches = SourceOptions::from_env().cache_dirs;
+        return Ok(sample_csv(sample, &caches).map_err(ModelError::from)?);
     }
+    Ok(csv.to_owned())
 }
 
 #[cfg(test)]
@@ -40,35 +51,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn renamed_repositories_resolve_with_a_notice() {
+    fn renamed_repositories_are_noted() {
         let mut notes = Vec::new();
-        assert_eq!(
-            canonical("mistralai/Mistral-7B".into(), &mut notes),
-            "mistralai/Mistral-7B-v0.1"
-        );
-        assert_eq!(
-            canonical("meta-llama/Llama-2-7b".into(), &mut notes),
-            "meta-llama/Llama-2-7b-hf"
-        );
-        assert_eq!(notes.len(), 2);
-        assert_eq!(
-            canonical("mistralai/Mistral-7B-v0.3".into(), &mut notes),
-            "mistralai/Mistral-7B-v0.3"
-        );
-        assert_eq!(notes.len(), 2);
+        let name = model_name("mistralai/Mistral-7B".into(), &mut notes).unwrap();
+        assert_eq!(name, "mistralai/Mistral-7B-v0.1");
+        assert!(notes.len() == 1 && notes[0].contains("v0.1"), "{notes:?}");
+        for name in [EMBEDDED, env!("CARGO_MANIFEST_DIR"), "mistralai/Mistral-7B-v0.3"] {
+            assert_eq!(model_name(name.into(), &mut notes).unwrap(), name);
+        }
+        assert_eq!(notes.len(), 1);
     }
 
     #[test]
-    fn what_is_no_folder_is_refused_with_the_remedy() {
-        for (name, word) in [
-            ("embedded", "embedded model"),
-            ("mistralai/Mistral-7B-v0.1", "hub"),
-            ("./no/such/folder", "no folder"),
-            ("../up/there", "no folder ../up/there; give"),
-        ] {
-            let error = folder(name).unwrap_err();
-            assert!(error.contains(word) && error.contains("--model_name DIR"), "{error}");
+    fn what_leads_nowhere_is_refused_with_the_remedy() {
+        for name in ["./no/such/folder", "../up/there", "nowhere"] {
+            let error = model_name(name.into(), &mut Vec::new()).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("--model_name DIR"), "{error}");
         }
-        assert!(folder(env!("CARGO_MANIFEST_DIR")).is_ok());
     }
 }

@@ -17,12 +17,14 @@ use crate::files::Context;
 pub struct RunFiles {
     /// Directory of the run.
     pub output_dir: PathBuf,
-    /// The base model's tokenizer.json, copied.
+    /// The base model's tokenizer.json, copied; with it a chat_template.jinja that lies beside it.
     pub tokenizer_json: PathBuf,
     /// Its tokenizer_config.json, copied; without one a minimal one is written.
     pub tokenizer_config: Option<PathBuf>,
     /// The base model as the user named it, for adapter_config.json.
     pub base_model_name: String,
+    /// Its branch, tag or commit on the hub, if one was given.
+    pub base_model_revision: Option<String>,
     /// What inference needs to build the training prompt again.
     pub sft_config: SftConfig,
     /// The resolved settings, written as run_config.toml.
@@ -48,6 +50,12 @@ impl RunFiles {
         save_adapter(dir, peft, tensors)?;
         let tokenizer = dir.join("tokenizer.json");
         fs::copy(&self.tokenizer_json, &tokenizer).context("copy the tokenizer to", &tokenizer)?;
+        let (from, to) = [&self.tokenizer_json, &tokenizer]
+            .map(|path| path.with_file_name("chat_template.jinja"))
+            .into();
+        if from.is_file() {
+            fs::copy(&from, &to).context("copy the chat template to", &to)?;
+        }
         let config = dir.join("tokenizer_config.json");
         match &self.tokenizer_config {
             Some(source) => fs::copy(source, &config).map(drop),

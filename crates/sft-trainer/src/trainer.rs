@@ -119,8 +119,9 @@ impl Trainer {
         fingerprint.add("training_data", fingerprint::examples(&train));
         fingerprint.add("validation_data", fingerprint::examples(&val));
 
-        let peft =
-            PeftConfig::from_lora(lora, &files.base_model_name, None, &model.adapted_leaf_names());
+        let revision = files.base_model_revision.as_deref();
+        let targets = model.adapted_leaf_names();
+        let peft = PeftConfig::from_lora(lora, &files.base_model_name, revision, &targets);
         let plan = Plan::new(&config, train.len());
         let schedule = Schedule::new(&config, &plan);
         let order = Permutation::new(train.len(), config.shuffle.then_some(config.seed));

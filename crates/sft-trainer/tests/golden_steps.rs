@@ -70,8 +70,10 @@ fn run(
         tokenizer_json,
         tokenizer_config: None,
         base_model_name: name.into(),
+        base_model_revision: None,
         sft_config: SftConfig {
             prompt_template: "{clinical_note}".into(),
+            summary_lead: String::new(),
             max_length: 32,
             eos_token_id: 2,
             base_model: name.into(),

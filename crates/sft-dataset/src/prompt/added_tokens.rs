@@ -26,7 +26,7 @@ impl AddedTokens {
     /// The tokens searched for in the raw text: every control token, and the vocabulary that the
     /// tokenizer does not normalise.
     pub(super) fn raw(tokenizer: &Tokenizer) -> Self {
-        Self::new(tokenizer, |token| is_control(token) || !token.normalized, str::to_owned)
+        Self::new(tokenizer, |token| steers(token) || !token.normalized, str::to_owned)
     }
 
     /// The vocabulary searched for in normalised text, in its own normalised form.
@@ -37,7 +37,7 @@ impl AddedTokens {
             let done = tokenizer.get_normalizer().map(|n| n.normalize(&mut string));
             if matches!(done, Some(Ok(()))) { string.get().to_owned() } else { text.to_owned() }
         };
-        Self::new(tokenizer, |token| !is_control(token) && token.normalized, normalize)
+        Self::new(tokenizer, |token| !steers(token) && token.normalized, normalize)
     }
 
     fn new(
@@ -52,7 +52,7 @@ impl AddedTokens {
             .map(|(id, token)| Pattern {
                 text: text(&token.content),
                 id,
-                control: is_control(&token),
+                control: steers(&token),
                 token,
             })
             .collect();
@@ -136,7 +136,11 @@ impl Pattern {
 /// Whether an added token steers the model, so that only a template may write it: every token
 /// marked special, and those written like markup, since many files leave the mark out. The other
 /// added tokens (runs of spaces, words of a field) are vocabulary and count in notes too.
-fn is_control(token: &AddedToken) -> bool {
-    let enclosed = |open, close| token.content.starts_with(open) && token.content.ends_with(close);
-    token.special || enclosed('<', '>') || enclosed('[', ']')
+pub(super) fn is_control(content: &str, special: bool) -> bool {
+    let enclosed = |open, close| content.starts_with(open) && content.ends_with(close);
+    special || enclosed('<', '>') || enclosed('[', ']')
+}
+
+fn steers(token: &AddedToken) -> bool {
+    is_control(&token.content, token.special)
 }

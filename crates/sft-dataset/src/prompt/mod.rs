@@ -2,9 +2,13 @@
 
 mod added_tokens;
 mod border;
+mod chat;
+mod choice;
+mod jinja;
 mod template;
 mod text;
 mod tokenizer;
 
+pub use choice::TemplateChoice;
 pub use template::PromptTemplate;
 pub use tokenizer::{Encoded, Piece, PromptTokenizer};

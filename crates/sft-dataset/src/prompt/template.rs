@@ -4,7 +4,7 @@ use crate::DatasetError;
 use std::ops::Range;
 use std::path::Path;
 
-const PLACEHOLDER: &str = "{clinical_note}";
+pub(super) const PLACEHOLDER: &str = "{clinical_note}";
 
 /// A text with `{clinical_note}` exactly once, used byte for byte: nothing is trimmed or added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,13 +12,15 @@ pub struct PromptTemplate {
     text: String,
     /// Where the placeholder starts in `text`.
     at: usize,
+    lead: String,
 }
 
 impl Default for PromptTemplate {
     /// `### Clinical note:⏎{clinical_note}⏎⏎### Summary:⏎`
     fn default() -> Self {
         let before = "### Clinical note:\n";
-        Self { text: format!("{before}{PLACEHOLDER}\n\n### Summary:\n"), at: before.len() }
+        let text = format!("{before}{PLACEHOLDER}\n\n### Summary:\n");
+        Self { text, at: before.len(), lead: String::new() }
     }
 }
 
@@ -31,7 +33,7 @@ impl PromptTemplate {
         let text = text.into();
         let mut places = text.match_indices(PLACEHOLDER).map(|(at, _)| at);
         match (places.next(), places.count()) {
-            (Some(at), 0) => Ok(Self { text, at }),
+            (Some(at), 0) => Ok(Self { text, at, lead: String::new() }),
             (first, more) => {
                 Err(DatasetError::Placeholder { count: usize::from(first.is_some()) + more })
             }
@@ -52,6 +54,19 @@ impl PromptTemplate {
         let text = String::from_utf8(bytes)
             .map_err(|source| DatasetError::TemplateUtf8 { path: path.into(), source })?;
         Self::new(text)
+    }
+
+    /// The same template with white space between prompt and summary that counts as the summary's
+    /// start: the model learns to write it. Where the prompt ends in plain text, as in
+    /// `[INST] ... [/INST]`, the space in front of a summary is a part of its first token.
+    #[must_use]
+    pub fn with_lead(self, lead: &str) -> Self {
+        Self { lead: lead.to_owned(), ..self }
+    }
+
+    /// The white space that a summary starts with; none unless [`PromptTemplate::with_lead`] set it.
+    pub fn lead(&self) -> &str {
+        &self.lead
     }
 
     /// The template's text, the placeholder included.

@@ -186,6 +186,7 @@ impl PromptTokenizer {
     fn joint(&self, note: &str, summary: &str) -> Result<Joint, DatasetError> {
         let mut text = self.template.render(note);
         let border = text.len();
+        text.push_str(self.template.lead());
         text.push_str(summary);
         let encoded = self.encode(&text, note.len())?;
         let prompt = encoded.offsets.partition_point(|&(start, _)| start < border);

@@ -5,6 +5,7 @@ use sft_dataset::{DatasetError, PromptTemplate, SftConfig};
 fn config() -> SftConfig {
     SftConfig {
         prompt_template: PromptTemplate::default().text().to_owned(),
+        summary_lead: String::new(),
         max_length: 384,
         eos_token_id: 2,
         base_model: "models/my \"base\"".to_owned(),

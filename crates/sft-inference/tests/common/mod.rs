@@ -163,6 +163,7 @@ pub fn write_adapter(folder: &Path, base: &Path, named_base: &str) {
     write_tokenizer(folder);
     let saved = SftConfig {
         prompt_template: PromptTemplate::new(TEMPLATE).unwrap().text().to_owned(),
+        summary_lead: String::new(),
         max_length: 128,
         eos_token_id: EOS,
         base_model: named_base.to_owned(),

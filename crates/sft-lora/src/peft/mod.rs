@@ -75,11 +75,8 @@ pub fn save_adapter(
 /// When a file is missing or damaged, the configuration asks for something that is not supported, or
 /// the matrices are not those that it describes.
 pub fn load_adapter(dir: &Path, device: &Device) -> Result<PeftAdapter, LoraError> {
-    let path = dir.join(CONFIG);
-    let json = read_or_missing(&path, CONFIG)?;
-    let config: PeftConfig = serde_json::from_slice(&json)
-        .map_err(|source| LoraError::Json { path: path.clone(), source })?;
-    let lora = config.to_lora().map_err(|error| error.in_file(&path))?;
+    let config = PeftConfig::read(dir)?;
+    let lora = config.to_lora().map_err(|error| error.in_file(&dir.join(CONFIG)))?;
 
     let path = dir.join(SAFETENSORS);
     let (path, tensors) = if path.exists() {
@@ -97,6 +94,18 @@ pub fn load_adapter(dir: &Path, device: &Device) -> Result<PeftAdapter, LoraErro
     weights::check(&lora, &tensors, &path)?;
     tracing::debug!(dir = %dir.display(), tensors = tensors.len(), "adapter loaded");
     Ok(PeftAdapter { config, lora, tensors, dir: dir.to_owned() })
+}
+
+impl PeftConfig {
+    /// Reads the configuration in an adapter's folder.
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    pub fn read(dir: &Path) -> Result<Self, LoraError> {
+        let path = dir.join(CONFIG);
+        let json = read_or_missing(&path, CONFIG)?;
+        serde_json::from_slice(&json).map_err(|source| LoraError::Json { path, source })
+    }
 }
 
 fn read_or_missing(path: &Path, missing: &'static str) -> Result<Vec<u8>, LoraError> {

@@ -12,8 +12,9 @@ use crate::layers::default_entries;
 use crate::{error, file};
 
 /// A value for every flag that is not its default. `FILE` and `DIR` stand for things that exist.
-const TYPED: [(&str, &str); 32] = [
+const TYPED: [(&str, &str); 33] = [
     ("model_name", "DIR"),
+    ("revision", "v1"),
     ("init_adapter", "no/adapter"),
     ("device", "cuda:1"),
     ("dtype", "bf16"),
@@ -215,7 +216,7 @@ fn the_defaults_are_those_of_the_documentation() {
     let defaults: BTreeMap<&str, String> =
         default_entries().iter().map(|entry| (entry.name, entry.shown())).collect();
     assert_eq!(defaults["model_name"], "embedded");
-    assert_eq!(defaults["train_csv"], "phase1_data/sft/train_set_processed.csv");
+    assert_eq!(defaults["train_csv"], "embedded");
     assert_eq!(entry(&settings, "lora_r").origin, Origin::Default);
 }
 
@@ -255,6 +256,49 @@ fn flags_win_over_the_file_and_the_file_over_the_resumed_run_and_that_over_defau
     assert_eq!(origin("seed"), Origin::ResumedRun);
     assert_eq!(origin("num_epochs"), Origin::Default);
     assert_eq!(settings.lora.lora_alpha, 4.0, "alpha follows the rank that was typed");
+}
+
+#[test]
+fn a_model_s_recommendation_stands_between_the_user_and_the_defaults() {
+    let model = Options {
+        num_epochs: Some(9),
+        lora_r: Some(4),
+        lora_alpha: Some(4.0),
+        max_length: Some(99),
+        learning_rate: Some(0.5),
+        ..Options::default()
+    };
+    let flag = Options { num_epochs: Some(1), max_steps: Some(7), ..Options::default() };
+    let with = |flag: &Options, adapter| {
+        let layers = vec![(Origin::Flag, flag.clone()), (Origin::Model, model.clone())];
+        resolve_from(layers, adapter).unwrap()
+    };
+    let settings = with(&flag, None);
+    assert_eq!((settings.train.num_epochs, settings.train.max_steps), (1, Some(7)));
+    assert_eq!((settings.train.learning_rate, settings.max_length), (0.5, 99));
+    assert_eq!((settings.lora.r, settings.lora.lora_alpha), (4, 4.0));
+    assert_eq!(entry(&settings, "max_length").origin, Origin::Model);
+    assert_eq!(entry(&settings, "max_length").origin.to_string(), "model");
+    assert_eq!(entry(&settings, "num_epochs").origin, Origin::Flag);
+
+    // The model means its alpha for its own rank.
+    let rank = Options { lora_r: Some(2), ..Options::default() };
+    assert_eq!(with(&rank, None).lora.lora_alpha, 4.0, "twice the rank");
+    let rank = Options { lora_r: Some(8), ..Options::default() };
+    assert_eq!(with(&rank, None).lora.lora_alpha, 16.0, "twice the rank");
+    let settings = with(&Options::default(), Some(adapter("q_proj")));
+    assert_eq!(settings.lora.lora_alpha, 12.0, "the initial adapter is no contradiction");
+    assert_eq!(entry(&settings, "lora_r").origin, Origin::InitAdapter);
+}
+
+#[test]
+fn the_embedded_rows_come_as_a_pair() {
+    let with = |options: Options| resolve(vec![(Origin::Flag, options)]).unwrap().validation;
+    let train = Options { train_csv: Some("embedded".into()), ..Options::default() };
+    assert_eq!(with(train.clone()), Validation::File("embedded".into()));
+    let val = PathBuf::from("val.csv");
+    let own = Options { val_csv: Some(val.clone()), ..train };
+    assert_eq!(with(own), Validation::File(val));
 }
 
 #[test]
@@ -330,7 +374,7 @@ fn what_contradicts_the_initial_adapter_is_named_with_both_values() {
 #[test]
 fn every_problem_is_listed_at_once() {
     let wrong = parse_str(&[
-        "--model_name=embedded",
+        "--model_name=./nowhere",
         "--batch_size=0",
         "--lora_r=0",
         "--lora_dropout=1",
@@ -346,7 +390,7 @@ fn every_problem_is_listed_at_once() {
     let error = resolve(vec![(Origin::Flag, wrong)]).unwrap_err();
     for text in [
         "settings cannot be used",
-        "embedded model",
+        "no folder ./nowhere",
         "batch_size",
         "r is 0",
         "lora_dropout",

@@ -85,6 +85,9 @@ impl Fixture {
             .current_dir(self.dir.path())
             .args(args)
             .env_remove("RUST_LOG")
+            .env("HF_HUB_OFFLINE", "1")
+            .env("HF_HOME", self.path("hf"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
             .env("RAYON_NUM_THREADS", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

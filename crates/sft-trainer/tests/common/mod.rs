@@ -85,8 +85,10 @@ impl Case {
             tokenizer_json,
             tokenizer_config: None,
             base_model_name: "./tiny".into(),
+            base_model_revision: None,
             sft_config: SftConfig {
                 prompt_template: "{clinical_note}\n".into(),
+                summary_lead: String::new(),
                 max_length: 64,
                 eos_token_id: EOS,
                 base_model: "./tiny".into(),

@@ -1,0 +1,116 @@
+//! Is a summary complete and supported? Counted on words, against the findings of its note.
+//!
+//! A sidecar file lists the findings of each note ([`read_jsonl`]); [`check`] compares a summary
+//! with them and with the note. The rules are those of careful reading, made mechanical:
+//!
+//! * A **mention** is a term or an alias as whole words, whatever their case, hyphens and plural
+//!   -s; `knee pain` is also found in `pain in the left knee`. The longest match wins.
+//! * A **negation** (`no`, `denies`, `without`, `negative for`, ...) reaches over lists to the end
+//!   of its clause; `;`, `but` and a new verb end it. `X is absent` and `X: none` look back.
+//! * A **number** belongs to the finding before it, or to the one after it (`500 mg of X`, `3-day
+//!   history of X`); a bare list (`fever and cough for 3 days`) shares it. Number words are
+//!   digits, and units have one spelling.
+//! * A **side** belongs to the finding it stands before, else to the one before it.
+//! * Every **other word** must be a word of the note, of the findings, or a frame word: one that
+//!   states nothing by itself.
+//!
+//! Complete: each finding is mentioned with its polarity, side and details, and the text ends
+//! with a full stop. Supported: no mention has another polarity, side or number than the note
+//! gives it, no word is foreign, nothing is repeated and no other text follows.
+//!
+//! What words cannot show: a finding made up from words of the note that the sidecar does not
+//! list; two findings joined by a verb that relates them wrongly (`pneumonia caused the fever`); a
+//! dropped `suspected`; who did what and in which order; and that a summary is no summary but a
+//! copy of its note.
+
+mod check;
+mod frame;
+mod jsonl;
+mod mentions;
+mod negation;
+mod quantity;
+mod reading;
+mod repetition;
+mod tokens;
+mod verdict;
+
+use serde::{Deserialize, Serialize};
+
+pub use check::check;
+pub use jsonl::read_jsonl;
+pub use verdict::{Lack, Missing, Reason, Unsupported, Verdict};
+
+/// One line of a findings sidecar: what one note says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoteFindings {
+    /// The id of the note's factual row.
+    pub id: String,
+    /// In any order.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that a note says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// What sort of thing it is.
+    pub kind: FindingKind,
+    /// Its name, without the side.
+    pub term: String,
+    /// Other names.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// `false`: the note says that it is not there.
+    pub present: bool,
+    /// The side of the body, if the note gives one.
+    #[serde(default)]
+    pub side: Option<Side>,
+    /// What a summary must say about it: `500 mg`, `twice daily`, `150/90 mmHg`, `normal`.
+    #[serde(default)]
+    pub details: Vec<String>,
+}
+
+/// The sorts of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// What the patient feels or shows.
+    Symptom,
+    /// A measured vital sign.
+    Vital,
+    /// An examination with a result; `negative` is a result here, not a negation.
+    Test,
+    /// A disease.
+    Diagnosis,
+    /// A medication.
+    Drug,
+    /// Something done to the patient.
+    Procedure,
+    /// Something that somebody else has. A summary may leave it out; it must not be said of the
+    /// patient.
+    OtherPerson,
+}
+
+/// A side of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// Left.
+    Left,
+    /// Right.
+    Right,
+    /// Both.
+    Bilateral,
+}
+
+impl Side {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Right => "right",
+            Self::Bilateral => "bilateral",
+        }
+    }
+}

@@ -1,0 +1,481 @@
+//! Correct paraphrases pass, corrupted summaries do not.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use sft_eval::EvalError;
+use sft_eval::findings::{
+    Finding, FindingKind as Kind, Lack, Reason, Side, Verdict, check, read_jsonl,
+};
+
+fn finding(kind: Kind, term: &str, details: &[&str]) -> Finding {
+    Finding {
+        kind,
+        term: term.to_owned(),
+        aliases: vec![],
+        present: true,
+        side: None,
+        details: details.iter().map(|&detail| detail.to_owned()).collect(),
+    }
+}
+
+fn absent(kind: Kind, term: &str) -> Finding {
+    Finding { present: false, ..finding(kind, term, &[]) }
+}
+
+fn sided(kind: Kind, term: &str, side: Side, details: &[&str]) -> Finding {
+    Finding { side: Some(side), ..finding(kind, term, details) }
+}
+
+fn named(finding: Finding, aliases: &[&str]) -> Finding {
+    Finding { aliases: aliases.iter().map(|&name| name.to_owned()).collect(), ..finding }
+}
+
+struct Case {
+    note: &'static str,
+    findings: Vec<Finding>,
+    /// Correct ones; the first is plain, for systematic corruption.
+    good: &'static [&'static str],
+    bad: &'static [&'static str],
+}
+
+fn cases() -> Vec<Case> {
+    use Kind::{Diagnosis, Drug, OtherPerson, Procedure, Symptom, Test, Vital};
+    vec![
+        Case {
+            note: "Patient reports fever of 38.5°C and left knee pain for three days. Denies \
+                   vomiting. BP 150/90 mmHg. Started on amoxicillin 500 mg three times daily for \
+                   suspected pneumonia.",
+            findings: vec![
+                finding(Symptom, "fever", &[]),
+                sided(Symptom, "knee pain", Side::Left, &["three days"]),
+                absent(Symptom, "vomiting"),
+                named(finding(Vital, "blood pressure", &["150/90 mmHg"]), &["BP"]),
+                finding(Drug, "amoxicillin", &["500 mg", "three times daily"]),
+                finding(Diagnosis, "pneumonia", &[]),
+            ],
+            good: &[
+                "The patient has fever and left knee pain for three days. Denies vomiting. Blood \
+                 pressure is 150/90 mmHg. Diagnosed with pneumonia. Takes amoxicillin 500 mg three \
+                 times daily.",
+                "Fever of 38.5 °C, 3-day history of pain in the left knee. No vomiting. BP 150/90. \
+                 Amoxicillin 500mg tid for suspected pneumonia.",
+                "Patient with fever and left-sided knee pain for 3 days but no vomiting; blood \
+                 pressure 150 over 90 mmHg; treated for pneumonia with 500 mg of amoxicillin 3 \
+                 times a day.",
+                "For three days the patient has had left knee pain, without vomiting. There is \
+                 also fever (38.5 degrees Celsius). Pneumonia is suspected, and amoxicillin 0.5 g \
+                 three times per day was started. The blood pressure was measured at 150/90 mm Hg.",
+                "The patient denies vomiting and reports fever and left knee pain for three days. \
+                 BP: 150/90 mmHg. Amoxicillin 500 mg, three times daily, for pneumonia.",
+                "Vomiting is denied. Knee pain on the left for 3 days, fever. Blood pressure \
+                 150/90 mmHg. Receives amoxicillin at a dose of 500 mg three times daily for \
+                 pneumonia.",
+            ],
+            bad: &[
+                "",
+                "  \n",
+                ".",
+                "The patient has fever and cough.",
+                // invented
+                "The patient has fever, headache and left knee pain for three days. Denies \
+                 vomiting. Blood pressure is 150/90 mmHg. Diagnosed with pneumonia. Takes \
+                 amoxicillin 500 mg three times daily.",
+                // polarity, both ways
+                "The patient has fever, vomiting and left knee pain for three days. BP 150/90. \
+                 Pneumonia. Amoxicillin 500 mg three times daily.",
+                "The patient has no fever but left knee pain for three days. Denies vomiting. BP \
+                 150/90. Pneumonia. Amoxicillin 500 mg three times daily.",
+                "The patient denies vomiting, fever and left knee pain for three days. BP 150/90. \
+                 Pneumonia. Amoxicillin 500 mg three times daily.",
+                "Fever and left knee pain for three days. Denies vomiting. BP 150/90. Pneumonia \
+                 was ruled out. Amoxicillin 500 mg three times daily.",
+                // numbers
+                "Fever of 39.5 °C and left knee pain for three days. Denies vomiting. BP 150/90. \
+                 Pneumonia. Amoxicillin 500 mg three times daily.",
+                "Fever and left knee pain for four days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin 500 mg three times daily.",
+                "Fever and left knee pain for three weeks. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin 500 mg three times daily.",
+                "Fever and left knee pain for three days. Denies vomiting. BP 130/90. Pneumonia. \
+                 Amoxicillin 500 mg three times daily.",
+                "Fever and left knee pain for three days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin 500 mcg three times daily.",
+                "Fever and left knee pain for three days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin 500 mg twice daily.",
+                "Fever and left knee pain for three days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin 500 three times daily.",
+                // side, drug
+                "Fever and right knee pain for three days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin 500 mg three times daily.",
+                "Fever and pain in both knees for three days. Denies vomiting. BP 150/90. \
+                 Pneumonia. Amoxicillin 500 mg three times daily.",
+                "Fever and knee pain for three days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin 500 mg three times daily.",
+                "Fever and left knee pain for three days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Doxycycline 500 mg three times daily.",
+                // missing
+                "Fever and left knee pain for three days. Denies vomiting. BP 150/90. Amoxicillin \
+                 500 mg three times daily.",
+                "Fever and left knee pain for three days. BP 150/90. Pneumonia. Amoxicillin 500 \
+                 mg three times daily.",
+                "Fever and left knee pain for three days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin three times daily.",
+                // cut off, loops, rambling
+                "Fever and left knee pain for three days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin 500 mg three times",
+                "Fever and left knee pain for three days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin 500 mg three times daily",
+                "Fever and left knee pain for three days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin 500 mg three times daily. Denies vomiting.",
+                "Fever, fever, fever and left knee pain for three days. Denies vomiting. BP \
+                 150/90. Pneumonia. Amoxicillin 500 mg three times daily.",
+                "Fever and left knee pain for three days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin 500 mg three times daily. Note: Patient reports fever.",
+                "Fever and left knee pain for three days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin 500 mg three times daily.\n\n### Patient",
+                "Fever and left knee pain for three days. Denies vomiting. BP 150/90. Pneumonia. \
+                 Amoxicillin 500 mg three times daily. Patient reports rash for 2 weeks.",
+            ],
+        },
+        Case {
+            note: "62-year-old woman with type 2 diabetes. Takes metformin 850 mg twice daily and \
+                   lisinopril 10 mg once daily. HR 98 bpm, temperature 37.2 C. No chest pain or \
+                   dyspnea. Follow-up in 2 weeks.",
+            findings: vec![
+                finding(Diagnosis, "type 2 diabetes", &[]),
+                finding(Drug, "metformin", &["850 mg", "twice daily"]),
+                finding(Drug, "lisinopril", &["10 mg", "once daily"]),
+                named(finding(Vital, "heart rate", &["98 bpm"]), &["HR", "pulse"]),
+                named(finding(Vital, "temperature", &["37.2 °C"]), &["temp"]),
+                absent(Symptom, "chest pain"),
+                named(absent(Symptom, "dyspnea"), &["shortness of breath"]),
+            ],
+            good: &[
+                "The patient has type 2 diabetes. Takes metformin 850 mg twice daily and \
+                 lisinopril 10 mg once daily. Heart rate is 98 bpm and temperature is 37.2 °C. \
+                 Denies chest pain and dyspnea.",
+                "A 62-year-old woman with type 2 diabetes takes 850 mg of metformin bid and 10 mg \
+                 of lisinopril daily. Pulse 98 beats per minute, temp 37.2. Chest pain and \
+                 shortness of breath are absent. Follow-up in two weeks.",
+                "Negative for chest pain or dyspnea. Heart rate 98/min, temperature 37.2 C. Type-2 \
+                 diabetes, treated with metformin 850 mg two times a day and lisinopril 10 mg per \
+                 day.",
+                "The patient does not have chest pain or shortness of breath. HR of 98; temp of \
+                 37.2 degrees. Metformin (850 mg twice daily) for type 2 diabetes; lisinopril (10 \
+                 mg once a day).",
+            ],
+            bad: &[
+                // swapped doses, frequencies, readings
+                "Type 2 diabetes. Metformin 10 mg twice daily and lisinopril 850 mg once daily. HR \
+                 98, temp 37.2. No chest pain or dyspnea.",
+                "Type 2 diabetes. 10 mg of metformin twice daily and 850 mg of lisinopril once \
+                 daily. HR 98, temp 37.2. No chest pain or dyspnea.",
+                "Type 2 diabetes. Metformin 850 mg once daily and lisinopril 10 mg twice daily. HR \
+                 98, temp 37.2. No chest pain or dyspnea.",
+                "Type 2 diabetes. Metformin 850 mg twice daily and lisinopril 10 mg once daily. HR \
+                 37.2, temp 98. No chest pain or dyspnea.",
+                "Type 2 diabetes. Metformin and lisinopril 10 mg once daily. HR 98, temp 37.2. No \
+                 chest pain or dyspnea.",
+                "Type 1 diabetes. Metformin 850 mg twice daily and lisinopril 10 mg once daily. HR \
+                 98, temp 37.2. No chest pain or dyspnea.",
+                "A 72-year-old woman with type 2 diabetes. Metformin 850 mg twice daily and \
+                 lisinopril 10 mg once daily. HR 98, temp 37.2. No chest pain or dyspnea.",
+                "Type 2 diabetes. Metformin 850 mg twice daily and lisinopril 10 mg once daily. HR \
+                 98, temp 37.2. No chest pain but dyspnea.",
+                "Type 2 diabetes. Metformin 850 mg twice daily and lisinopril 10 mg once daily. HR \
+                 98, temp 37.2. No chest pain, has dyspnea.",
+                "Type 2 diabetes. Metformin 850 mg twice daily and lisinopril 10 mg once daily. HR \
+                 98, temp 37.2. No chest pain or dyspnea. Follow-up in 3 weeks.",
+                "No type 2 diabetes. Metformin 850 mg twice daily and lisinopril 10 mg once daily. \
+                 HR 98, temp 37.2. No chest pain or dyspnea.",
+            ],
+        },
+        Case {
+            note: "Fell yesterday. Right wrist fracture on X-ray; ECG normal, troponin negative. \
+                   Closed reduction performed. Ibuprofen 400 mg every 8 hours. Mother has asthma. \
+                   Swelling of both ankles. Denies dizziness.",
+            findings: vec![
+                sided(Diagnosis, "wrist fracture", Side::Right, &[]),
+                named(finding(Test, "X-ray", &[]), &["radiograph"]),
+                named(finding(Test, "ECG", &["normal"]), &["electrocardiogram"]),
+                finding(Test, "troponin", &["negative"]),
+                finding(Procedure, "closed reduction", &[]),
+                finding(Drug, "ibuprofen", &["400 mg", "every 8 hours"]),
+                finding(OtherPerson, "asthma", &[]),
+                sided(Symptom, "ankle swelling", Side::Bilateral, &[]),
+                absent(Symptom, "dizziness"),
+            ],
+            good: &[
+                "X-ray showed a right wrist fracture. ECG was normal and troponin was negative. \
+                 Underwent closed reduction. Takes ibuprofen 400 mg every 8 hours. Bilateral ankle \
+                 swelling. Denies dizziness.",
+                "Fracture of the right wrist on radiograph, treated by closed reduction and 400 mg \
+                 of ibuprofen q8h. Normal electrocardiogram, negative troponin. Swelling in both \
+                 ankles, no dizziness. Her mother has asthma.",
+                "The patient fell yesterday. The X ray shows a fracture of the right wrist. \
+                 Swelling of the left and right ankles; no dizziness. A closed reduction was done. \
+                 Ibuprofen 400 mg every eight hours was prescribed. Troponin negative, ECG normal.",
+                "No dizziness. Swelling of both ankles. X-rays revealed right-sided wrist \
+                 fracture. Troponin is negative, ECG is normal. Closed reduction was performed. \
+                 Ibuprofen 400 mg every 8 hours.",
+            ],
+            bad: &[
+                "X-ray showed a left wrist fracture. ECG normal, troponin negative. Closed \
+                 reduction. Ibuprofen 400 mg every 8 hours. Bilateral ankle swelling. No dizziness.",
+                "X-ray showed a right wrist fracture. ECG normal, troponin negative. Closed \
+                 reduction. Ibuprofen 400 mg every 8 hours. Left ankle swelling. No dizziness.",
+                "X-ray showed a right wrist fracture. ECG negative, troponin normal. Closed \
+                 reduction. Ibuprofen 400 mg every 8 hours. Bilateral ankle swelling. No dizziness.",
+                "X-ray showed a right wrist fracture. ECG normal, troponin positive. Closed \
+                 reduction. Ibuprofen 400 mg every 8 hours. Bilateral ankle swelling. No dizziness.",
+                "X-ray showed a right wrist fracture. ECG normal, troponin negative. Closed \
+                 reduction. Ibuprofen 400 mg every 6 hours. Bilateral ankle swelling. No dizziness.",
+                "X-ray showed a right wrist fracture. ECG normal, troponin negative. Closed \
+                 reduction. Ibuprofen 400 mg every 8 hours. Bilateral ankle swelling. No \
+                 dizziness. The patient has asthma.",
+                "X-ray showed no right wrist fracture. ECG normal, troponin negative. Closed \
+                 reduction. Ibuprofen 400 mg every 8 hours. Bilateral ankle swelling. No dizziness.",
+                "X-ray showed a right wrist fracture. ECG normal, troponin negative. Closed \
+                 reduction was not performed. Ibuprofen 400 mg every 8 hours. Bilateral ankle \
+                 swelling. No dizziness.",
+                "X-ray showed a right wrist fracture since today. ECG normal, troponin negative. \
+                 Closed reduction. Ibuprofen 400 mg every 8 hours. Bilateral ankle swelling. No \
+                 dizziness.",
+            ],
+        },
+        Case {
+            note: "Dry cough and sore throat x3 days, right ear pain since 2 days. SpO2 96%. \
+                   Neither rash nor left ear pain. Paracetamol 1 g qid, codeine 15 mg at night.",
+            findings: vec![
+                named(finding(Symptom, "cough", &["dry", "3 days"]), &[]),
+                finding(Symptom, "sore throat", &["3 days"]),
+                sided(Symptom, "ear pain", Side::Right, &["2 days"]),
+                named(finding(Vital, "oxygen saturation", &["96 %"]), &["SpO2"]),
+                absent(Symptom, "rash"),
+                Finding { present: false, ..sided(Symptom, "ear pain", Side::Left, &[]) },
+                finding(Drug, "paracetamol", &["1 g", "four times daily"]),
+                finding(Drug, "codeine", &["15 mg", "at night"]),
+            ],
+            good: &[
+                "The patient has dry cough and sore throat for 3 days. Reports right ear pain for \
+                 two days. Denies rash and left ear pain. Oxygen saturation is 96 %. Takes \
+                 paracetamol 1 g four times daily and codeine 15 mg at night.",
+                "Three-day history of dry cough and sore throat, and a 2-day history of pain in \
+                 the right ear. No rash, no pain in the left ear. SpO2 of 96%. Paracetamol 1000 mg \
+                 4 times per day, codeine 15 mg at night.",
+            ],
+            bad: &[
+                "Dry cough and sore throat for 3 days, left ear pain for 2 days. SpO2 96%. Denies \
+                 rash and right ear pain. Paracetamol 1 g qid, codeine 15 mg at night.",
+                "Dry cough and sore throat for 2 days, right ear pain for 3 days. SpO2 96%. Denies \
+                 rash and left ear pain. Paracetamol 1 g qid, codeine 15 mg at night.",
+                "Dry cough and sore throat for 3 days, right ear pain for 2 days. SpO2 69%. Denies \
+                 rash and left ear pain. Paracetamol 1 g qid, codeine 15 mg at night.",
+                "Dry cough and sore throat for 3 days, right ear pain for 2 days. SpO2 96%. Denies \
+                 rash and left ear pain. Paracetamol 1 mg qid, codeine 15 mg at night.",
+                "Dry cough and sore throat for 3 days, right ear pain for 2 days. SpO2 96%. Denies \
+                 rash and left ear pain. Codeine 1 g qid, paracetamol 15 mg at night.",
+            ],
+        },
+    ]
+}
+
+fn passes(verdict: &Verdict) -> bool {
+    verdict.complete() && verdict.supported()
+}
+
+#[test]
+fn correct_paraphrases_pass() {
+    let mut wrong = Vec::new();
+    for case in cases() {
+        for summary in case.good {
+            let verdict = check(case.note, &case.findings, summary);
+            if !passes(&verdict) {
+                wrong.push(format!("{summary}\n  {verdict:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(cases().iter().map(|case| case.good.len()).sum::<usize>() >= 15);
+}
+
+#[test]
+fn corrupted_summaries_do_not() {
+    let mut passed = Vec::new();
+    for case in cases() {
+        for summary in case.bad {
+            if passes(&check(case.note, &case.findings, summary)) {
+                passed.push(*summary);
+            }
+        }
+    }
+    assert!(passed.is_empty(), "{}", passed.join("\n"));
+    assert!(cases().iter().map(|case| case.bad.len()).sum::<usize>() >= 40);
+}
+
+/// Every corruption of a plain summary that a rule can make; what it could not touch is left out.
+fn corruptions(case: &Case) -> Vec<(&'static str, String)> {
+    let plain = case.good[0];
+    let mut all: Vec<(&'static str, String)> = Vec::new();
+    let mut add = |kind, text: String| {
+        if text != plain {
+            all.push((kind, text));
+        }
+    };
+    for (at, _) in plain.match_indices(' ') {
+        add("cut off", plain[..at].trim_end_matches('.').to_owned());
+        add("cut off, then closed", format!("{}.", plain[..at].trim_end_matches(['.', ','])));
+    }
+    let sentences: Vec<&str> = plain.split_inclusive(". ").collect();
+    for i in 0..sentences.len() {
+        let without = [&sentences[..i], &sentences[i + 1..]].concat().concat();
+        add("missing sentence", without);
+        add("repeated sentence", format!("{plain} {}", sentences[i].trim()));
+        add("loop", format!("{plain}{}", format!(" {}", sentences[i].trim()).repeat(5)));
+    }
+    for invented in ["headache", "a rash on the arm", "warfarin 5 mg daily", "hypertension"] {
+        add("invented finding", format!("{plain} The patient also has {invented}."));
+    }
+    for (number, _) in plain.match_indices(|c: char| c.is_ascii_digit()) {
+        let digit = plain.as_bytes()[number] - b'0';
+        let other = (digit + 1) % 10;
+        add("wrong number", format!("{}{other}{}", &plain[..number], &plain[number + 1..]));
+    }
+    for (word, other) in [
+        ("three", "five"),
+        ("two", "six"),
+        ("twice", "once"),
+        ("once", "twice"),
+        ("four", "two"),
+        ("three times", "four times"),
+        ("days", "weeks"),
+        ("hours", "days"),
+        ("daily", "weekly"),
+        (" mg", " g"),
+        (" mg", ""),
+        ("night", "noon"),
+        ("normal", "abnormal"),
+        ("negative", "positive"),
+        ("left", "right"),
+        ("right", "left"),
+        ("left ", ""),
+        ("right ", ""),
+        ("Bilateral", "Left"),
+        ("Bilateral", "Right"),
+        ("Bilateral ", ""),
+    ] {
+        for (at, _) in plain.match_indices(word) {
+            add("wrong word", format!("{}{other}{}", &plain[..at], &plain[at + word.len()..]));
+        }
+    }
+    for finding in case.findings.iter().filter(|f| f.kind != Kind::OtherPerson) {
+        for other in ["migraine", "warfarin"] {
+            add("wrong name", replace_first(plain, &finding.term, other));
+        }
+        let term = &finding.term;
+        if finding.present {
+            add("negated", replace_first(plain, term, &format!("no {term}")));
+            add("negated at the end", format!("{plain} The patient denies {term}."));
+            add("negated behind", format!("{plain} {term} was ruled out."));
+        } else if !case.findings.iter().any(|f| f.present && f.term == *term) {
+            add("affirmed at the end", format!("{plain} The patient has {term}."));
+        }
+    }
+    for cue in ["Denies", "No "] {
+        add("affirmed", plain.replace(cue, "Has"));
+    }
+    let drugs: Vec<&Finding> = case.findings.iter().filter(|f| f.kind == Kind::Drug).collect();
+    for pair in drugs.windows(2) {
+        let swapped = plain
+            .replace(&pair[0].term, "\0")
+            .replace(&pair[1].term, &pair[0].term)
+            .replace('\0', &pair[1].term);
+        add("swapped drugs", swapped);
+    }
+    for other in cases().iter().filter(|other| other.note != case.note) {
+        add("another summary", other.good[0].to_owned());
+        add("rambles into another note", format!("{plain} {}", other.note));
+        add("rambles into another summary", format!("{plain}\n\n{}", other.good[0]));
+    }
+    all
+}
+
+fn replace_first(text: &str, word: &str, other: &str) -> String {
+    let lower = text.to_lowercase();
+    lower
+        .find(&word.to_lowercase())
+        .map_or(text.to_owned(), |at| format!("{}{other}{}", &text[..at], &text[at + word.len()..]))
+}
+
+#[test]
+fn every_systematic_corruption_is_caught() {
+    let mut passed = Vec::new();
+    let mut count = 0;
+    for case in cases() {
+        for (kind, summary) in corruptions(&case) {
+            count += 1;
+            if passes(&check(case.note, &case.findings, &summary)) {
+                passed.push(format!("{kind}: {summary}"));
+            }
+        }
+    }
+    assert!(count > 400, "{count}");
+    assert!(passed.is_empty(), "{}", passed.join("\n"));
+}
+
+#[test]
+fn reasons_are_told_apart() {
+    let cases = cases();
+    let case = &cases[0];
+    let say = |summary: &str| check(case.note, &case.findings, summary);
+    let reason = |summary: &str| {
+        let unsupported = say(summary).unsupported;
+        unsupported.into_iter().map(|u| (u.words, u.reason)).next()
+    };
+    assert_eq!(say("").missing[0].lack, Lack::Text);
+    assert_eq!(say("Fever").missing.last().unwrap().lack, Lack::End);
+    assert_eq!(say("No fever.").missing[0].lack, Lack::Polarity);
+    assert_eq!(say("Fever, right knee pain.").missing[0].lack, Lack::Side(Side::Left));
+    assert_eq!(reason("Fever and rash."), Some(("rash".to_owned(), Reason::Word)));
+    assert_eq!(reason("Vomiting."), Some(("Vomiting".to_owned(), Reason::Polarity)));
+    let wrong = Reason::Number("amoxicillin".to_owned());
+    assert_eq!(reason("Amoxicillin 250 mg."), Some(("250 mg".to_owned(), wrong)));
+    let wrong = Reason::Side("knee pain".to_owned());
+    assert_eq!(reason("Right knee pain."), Some(("Right".to_owned(), wrong)));
+    assert_eq!(reason("Fever. Fever."), Some(("Fever".to_owned(), Reason::Repetition)));
+    assert!(!say("Fever.").complete() && say("Fever.").supported());
+}
+
+#[test]
+fn odd_text_is_read_without_panic() {
+    let case = &cases()[0];
+    for text in
+        ["38°", "3,", "3.", "1.µ", "1,é", "…", "µg", "'", "a'", "b.i.d.", "x3", "- 3 -", "5–7 d"]
+    {
+        assert!(!passes(&check(text, &case.findings, text)), "{text}");
+        check(text, &[], text);
+    }
+    assert!(!check("Nothing.", &[], "").complete(), "an empty text is never complete");
+}
+
+#[test]
+fn a_sidecar_is_read_or_refused_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("findings.jsonl");
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        read_jsonl(&path)
+    };
+    let good = r#"{"id":"a","findings":[{"kind":"symptom","term":"fever","present":true}]}"#;
+    let notes = read(&format!("{good}\n\n")).unwrap();
+    assert_eq!((notes.len(), notes[0].id.as_str()), (1, "a"));
+    assert_eq!(notes[0].findings, [finding(Kind::Symptom, "fever", &[])]);
+    let error = read(&format!("{good}\n{{\"id\":\"b\"}}")).unwrap_err();
+    assert!(matches!(error, EvalError::FindingsLine { line: 2, .. }), "{error}");
+    let unknown = good.replace("term", "trem");
+    assert!(matches!(read(&unknown).unwrap_err(), EvalError::FindingsLine { line: 1, .. }));
+    let error = read(&format!("{good}\n{good}")).unwrap_err();
+    assert!(matches!(error, EvalError::Findings { line: 2, .. }), "{error}");
+    assert!(matches!(read(&good.replace("fever", "-")), Err(EvalError::Findings { line: 1, .. })));
+    let missing = read_jsonl(&folder.path().join("none")).unwrap_err();
+    assert!(matches!(missing, EvalError::ReadFindings { .. }));
+}

@@ -1,0 +1,131 @@
+//! The model and the sample data that the library carries, unpacked to where other code can open them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[cfg(feature = "embedded")]
+use sft_fixtures::embedded::{BASE, SAMPLE};
+
+use super::SourceError;
+
+/// Path and content of a file.
+type File = (&'static str, &'static [u8]);
+
+#[cfg(not(feature = "embedded"))]
+const BASE: &[File] = &[];
+#[cfg(not(feature = "embedded"))]
+const SAMPLE: &[File] = &[];
+
+const BASE_DIR: &str = "base";
+const SAMPLE_DIR: &str = "phase1_data/sft";
+
+/// A file of the synthetic sample data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// Rows to train on.
+    Train,
+    /// Rows to validate on.
+    Validation,
+    /// Rows to test with.
+    Test,
+}
+
+/// A file of the sample data, unpacked below the first of `caches` that can hold it.
+///
+/// # Errors
+/// None can, or the library was built without the feature `embedded`.
+pub fn sample_csv(sample: Sample, caches: &[PathBuf]) -> Result<PathBuf, SourceError> {
+    let name = match sample {
+        Sample::Train => "train_set_processed.csv",
+        Sample::Validation => "val_set_processed.csv",
+        Sample::Test => "test_set_processed.csv",
+    };
+    Ok(unpacked(caches)?.join(SAMPLE_DIR).join(name))
+}
+
+/// The folder of the model, unpacked like the sample data.
+pub(super) fn base(caches: &[PathBuf]) -> Result<PathBuf, SourceError> {
+    Ok(unpacked(caches)?.join(BASE_DIR))
+}
+
+/// Writes the embedded model as a Hugging Face folder, which must not exist or be empty.
+///
+/// # Errors
+/// The folder is in use or cannot be written, or the library was built without the feature `embedded`.
+pub fn export_base(out: &Path) -> Result<(), SourceError> {
+    if cfg!(not(feature = "embedded")) {
+        return Err(SourceError::NoEmbedded);
+    }
+    let is_empty = || fs::read_dir(out).is_ok_and(|mut files| files.next().is_none());
+    if out.symlink_metadata().is_ok() && !is_empty() {
+        return Err(SourceError::ExportTarget { path: out.into() });
+    }
+    write_missing(out, BASE).map_err(|(path, source)| SourceError::Export { path, source })
+}
+
+/// The folder with all files, in the first cache that can hold them. Its name changes with its content.
+fn unpacked(caches: &[PathBuf]) -> Result<PathBuf, SourceError> {
+    if cfg!(not(feature = "embedded")) {
+        return Err(SourceError::NoEmbedded);
+    }
+    let name = format!("embedded-{:016x}", hash());
+    let mut refusal = SourceError::NoCache;
+    for root in caches.iter().map(|cache| cache.join(&name)) {
+        let base = write_missing(&root.join(BASE_DIR), BASE);
+        match base.and_then(|()| write_missing(&root.join(SAMPLE_DIR), SAMPLE)) {
+            Ok(()) => return Ok(root),
+            Err((path, source)) => {
+                let (action, variable) = ("write", "XDG_CACHE_HOME");
+                refusal = SourceError::Cache { path, action, variable, source };
+            }
+        }
+    }
+    Err(refusal)
+}
+
+/// Writes what is not there byte for byte. Two processes that do this at once write the same files, each whole.
+fn write_missing(folder: &Path, files: &[File]) -> Result<(), (PathBuf, io::Error)> {
+    fs::create_dir_all(folder).map_err(|error| (folder.into(), error))?;
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        if !holds(&path, bytes) {
+            replace(&path, bytes).map_err(|error| (path, error))?;
+        }
+    }
+    Ok(())
+}
+
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    let same_size = path.metadata().is_ok_and(|file| file.len() == bytes.len() as u64);
+    same_size && fs::read(path).is_ok_and(|content| content == bytes)
+}
+
+/// Writes a file beside its place and moves it there.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let partial = path.with_added_extension(format!("{}-{number}.tmp", std::process::id()));
+    let moved = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path));
+    if moved.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    moved
+}
+
+/// FNV-1a over names, lengths and contents. It only tells versions apart: the bytes themselves are compared.
+fn hash() -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |bytes: &[u8]| {
+        for &byte in bytes {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    };
+    for (name, bytes) in BASE.iter().chain(SAMPLE) {
+        add(name.as_bytes());
+        add(&bytes.len().to_le_bytes());
+        add(bytes);
+    }
+    hash
+}
