@@ -129,6 +129,9 @@ def document(rng, forbidden=frozenset()):
         odd = rng.choice([0.0, 0.0, 0.0, 0.15, 0.15, 0.3, 0.7])
         while True:
             groups = clinic.case(rng, odd=odd)
+            for item in [i for g in groups if g.kind in ("diagnosis", "history", "procedure") for i in g.items if not i.side]:
+                if rng.random() < 0.08:   # any of them may have a side
+                    item.side = rng.choice(["left", "right"])
             note = clinic.note(rng, groups)
             if normalised(note) not in forbidden:
                 break

@@ -37,7 +37,7 @@ def train_tokenizer(seed, forbidden):
     return tokenizer
 
 
-def stream(tokenizer, seed, forbidden):
+def stream(tokenizer, seed, forbidden, note_weight):
     """Rows of SEQUENCE + 1 ids with the weight of each as a target."""
     rng = random.Random(f"text {seed}")
     ids, weights = [], []
@@ -46,7 +46,7 @@ def stream(tokenizer, seed, forbidden):
         ids.append(BOS), weights.append(0.0)
         for encoding, (_, restated) in zip(tokenizer.encode_batch([p[0] for p in pieces], add_special_tokens=False), pieces):
             ids += encoding.ids
-            weights += [1.0 if restated else 0.25] * len(encoding.ids)
+            weights += [1.0 if restated else note_weight] * len(encoding.ids)
         ids.append(EOS), weights.append(1.0)
         while len(ids) > SEQUENCE:
             yield ids[:SEQUENCE + 1], weights[:SEQUENCE + 1]
@@ -68,6 +68,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--init", type=pathlib.Path, help="go on from the base in this folder, with its tokenizer, fresh optimizers and the text of --seed")
+    parser.add_argument("--note_weight", type=float, default=0.25, help="of the notes' tokens in the loss; restated ones have 1")
     parser.add_argument("--stop", type=int, help="end after this many steps of the schedule")
     parser.add_argument("--flat", type=float, default=0.4, help="share of the steps before the rate falls")
     parser.add_argument("--every", type=int, default=200)
@@ -96,7 +97,7 @@ def main():
                   torch.optim.AdamW(others, lr=args.lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)]
     steps = int(args.tokens / (args.batch * SEQUENCE))
     print(f"{total} parameters, {steps} steps", flush=True)
-    rows, start, smooth = stream(tokenizer, args.seed, forbidden), time.time(), None
+    rows, start, smooth = stream(tokenizer, args.seed, forbidden, args.note_weight), time.time(), None
     for step in range(steps):
         rate = min(1.0, (step + 1) / 60) * (1.0 if step < args.flat * steps else max(0.02, (steps - step) / ((1 - args.flat) * steps)))
         ids, weights = batch_of(rows, args.batch)
