@@ -248,6 +248,19 @@ GENERATION = """{%- for message in messages -%}
     {{- "<|im_start|>assistant\n" -}}
 {%- endif -%}"""
 
+PYTHON = """{%- set about = {"style": "brief", "of": ["é", {"b": 1, "a": none}], "empty": {}} -%}
+{%- for message in messages -%}
+    {{- '<|im_start|>' + message.role + '\\n' }}
+    {%- if message.role == 'user' %}
+        {{- about | tojson }} {{ about | tojson(indent=2) }} {{ about | tojson(ensure_ascii=true) }} {{ message.keys() | join(',') }}
+        {%- for key, value in about.items() %} {{ key }}{% endfor %}
+        {{- ' ' ~ 'a b c'.rsplit(' ', 1)[0] ~ 'a.b'.partition('.')[2] ~ 'a.b.c'.rpartition('.')[0] ~ 'é.b'.index('.') }}
+        {{- 'a.b'.removeprefix('a') ~ 'a.b'.removesuffix('b') }}
+    {% endif %}
+    {{- message.content + '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{% endif %}"""
+
 SPM = dict(bos_token="<s>", eos_token="</s>", unk_token="<unk>")
 IM = dict(bos_token=None, eos_token="<|im_end|>", pad_token="<|endoftext|>")
 L3 = dict(bos_token="<|begin_of_text|>", eos_token="<|eot_id|>")
@@ -271,6 +284,8 @@ CASES = {
     "gemma-it": (GEMMA, dict(bos_token="<bos>", eos_token="<eos>"), ["<start_of_turn>", "<end_of_turn>"]),
     "vicuna": (VICUNA, SPM, []),
     "generation-tags": (GENERATION, IM, IM_TOKENS),
+    "carriage-returns": (ZEPHYR.replace("\n", "\r\n"), SPM, []),
+    "python": (PYTHON, IM, IM_TOKENS),
 }
 
 

@@ -1,6 +1,10 @@
 //! Correct paraphrases pass, corrupted summaries do not.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sft_dataset::{Dataset, Record};
 use sft_eval::EvalError;
 use sft_eval::findings::{
     Finding, FindingKind as Kind, Lack, Reason, Side, Verdict, check, read_jsonl,
@@ -276,6 +280,49 @@ fn cases() -> Vec<Case> {
                  rash and left ear pain. Codeine 1 g qid, paracetamol 15 mg at night.",
             ],
         },
+        Case {
+            note: "Has been vomiting. HR 90 bpm. Apixaban 5 mg od, digoxin 0.5 mg bd, codeine 30 mg qds \
+                   prn, aspirin 75 mg tds for two weeks.",
+            findings: vec![
+                finding(Symptom, "vomiting", &[]),
+                named(finding(Vital, "heart rate", &["90 bpm"]), &["HR"]),
+                finding(Drug, "apixaban", &["5 mg", "od"]),
+                finding(Drug, "digoxin", &["0.5 mg", "bd"]),
+                finding(Drug, "codeine", &["30 mg", "qds", "prn"]),
+                finding(Drug, "aspirin", &["75 mg", "tds", "two weeks"]),
+            ],
+            good: &[
+                "Reports vomiting. HR is 90 bpm. Takes apixaban 5 mg once daily, digoxin 0.5 mg \
+                 twice daily, codeine 30 mg four times daily as needed and aspirin 75 mg three \
+                 times daily for 14 days.",
+                "Does not deny vomiting. HR 90. Apixaban 5 mg od, digoxin .5 mg bid, codeine 30 mg \
+                 qid prn, aspirin 75 mg tid for 2 weeks.",
+            ],
+            bad: &[
+                "Denies vomiting. HR 90. Apixaban 5 mg od, digoxin 0.5 mg bd, codeine 30 mg qds \
+                 prn, aspirin 75 mg tds for two weeks.",
+                "Vomiting. HR 90 mmHg. Apixaban 5 mg od, digoxin 0.5 mg bd, codeine 30 mg qds \
+                 prn, aspirin 75 mg tds for two weeks.",
+                "Vomiting and. HR 90. Apixaban 5 mg od, digoxin 0.5 mg bd, codeine 30 mg qds prn, \
+                 aspirin 75 mg tds for two weeks.",
+                "Vomiting. HR 90 %. Apixaban 5 mg od, digoxin 0.5 mg bd, codeine 30 mg qds prn, \
+                 aspirin 75 mg tds for two weeks.",
+                "Vomiting. HR 90. Apixaban .5 mg od, digoxin 0.5 mg bd, codeine 30 mg qds prn, \
+                 aspirin 75 mg tds for two weeks.",
+                "Vomiting. HR 90. Apixaban <5 mg od, digoxin 0.5 mg bd, codeine 30 mg qds prn, \
+                 aspirin 75 mg tds for two weeks.",
+                "Vomiting. HR 90. Apixaban >5 mg od, digoxin 0.5 mg bd, codeine 30 mg qds prn, \
+                 aspirin 75 mg tds for two weeks.",
+                "Vomiting. HR 90. Apixaban > 5 mg od, digoxin 0.5 mg bd, codeine 30 mg qds prn, \
+                 aspirin 75 mg tds for two weeks.",
+                "Vomiting. HR 90. Apixaban 5 mg od, digoxin 0.5 mg bd, codeine 30 mg qds, aspirin \
+                 75 mg tds prn for two weeks.",
+                "Vomiting. HR 90. Apixaban 5 mg bd, digoxin 0.5 mg od, codeine 30 mg qds prn, \
+                 aspirin 75 mg tds for two weeks.",
+                "Vomiting. HR 90. Apixaban 5 mg od, digoxin 0.5 mg bd, codeine 30 mg qds prn, \
+                 aspirin 75 mg tds for two weeks and.",
+            ],
+        },
     ]
 }
 
@@ -310,6 +357,354 @@ fn corrupted_summaries_do_not() {
     }
     assert!(passed.is_empty(), "{}", passed.join("\n"));
     assert!(cases().iter().map(|case| case.bad.len()).sum::<usize>() >= 40);
+}
+
+/// Summaries of the notes of the test set: right or wrong.
+const TEST_SET_ROWS: &[(&str, &str, bool)] = &[
+    // polarity of results
+    (
+        "test-075",
+        "The patient has right wrist swelling. Right wrist X-ray showed a fracture. \
+         Started on paracetamol 1000 mg with meals.",
+        false,
+    ),
+    (
+        "test-075",
+        "The patient has right wrist swelling. Right wrist X-ray showed fracture, no \
+         swelling. Started on paracetamol 1000 mg with meals.",
+        false,
+    ),
+    (
+        "test-075",
+        "The patient has right wrist swelling. There was a fracture on the right wrist \
+         X-ray. Started on paracetamol 1000 mg with meals.",
+        false,
+    ),
+    (
+        "test-075",
+        "The patient has right wrist swelling. There was no fracture on the right wrist \
+         X-ray. Started on paracetamol 1000 mg with meals.",
+        true,
+    ),
+    (
+        "test-075",
+        "The patient has right wrist swelling. No fracture was seen on X-ray of the right \
+         wrist. Started on paracetamol 1000 mg with meals.",
+        true,
+    ),
+    (
+        "test-075",
+        "The patient has right wrist swelling. Right wrist X-ray did not show a fracture. \
+         Started on paracetamol 1000 mg with meals.",
+        true,
+    ),
+    (
+        "test-075",
+        "The patient has right wrist swelling. Right wrist X-ray was negative for \
+         fracture. Started on paracetamol 1000 mg with meals.",
+        true,
+    ),
+    (
+        "test-133",
+        "Started on colchicine 500 mcg od. The patient has left knee pain since yesterday \
+         and left knee stiffness. Left knee X-ray showed a fracture.",
+        false,
+    ),
+    ("test-027", "Urinalysis showed no blood. Diagnosed with kidney stones.", false),
+    ("test-027", "Blood was not detected on urinalysis. Diagnosed with kidney stones.", false),
+    ("test-027", "There was blood on urinalysis. Diagnosed with kidney stones.", true),
+    (
+        "test-067",
+        "Right hand X-ray showed no soft tissue swelling. Started on naproxen 500 mg \
+         every 8 hours.",
+        false,
+    ),
+    (
+        "test-067",
+        "There was no soft tissue swelling on the right hand X-ray. Started on naproxen \
+         500 mg every 8 hours.",
+        false,
+    ),
+    (
+        "test-054",
+        "The patient has persistent right leg weakness for 3 days. ECG showed no atrial \
+         fibrillation. Diagnosed with stroke. Takes aspirin 100 mg daily and atorvastatin \
+         10 mg in the morning.",
+        false,
+    ),
+    (
+        "test-074",
+        "No fever. Blood pressure is 92/68 mmHg and blood glucose is 389 mg/dL. Lung \
+         examination showed no wheeze. Takes montelukast 10 mg at bedtime and salbutamol \
+         200 mcg every 8 hours for 5 days.",
+        false,
+    ),
+    ("test-052", "No diarrhea. Blood culture showed no E. coli. TSH is 11.1 mIU/L.", false),
+    ("test-052", "No diarrhea. Blood culture showed E. coli. TSH is not 11.1 mIU/L.", false),
+    (
+        "test-037",
+        "Hemoglobin is not high. Started on naproxen 500 mg daily for two weeks. History \
+         of osteoporosis.",
+        false,
+    ),
+    (
+        "test-062",
+        "Diagnosed with gout. Started on prednisolone 40 mg every 8 hours. Taking other \
+         tablets.",
+        false,
+    ),
+    (
+        "test-062",
+        "Diagnosed with gout. Started on prednisolone 40 mg every 8 hours. Not taking any \
+         other tablets.",
+        true,
+    ),
+    // times
+    (
+        "test-022",
+        "The patient has slurred speech since yesterday and right arm weakness since \
+         Tuesday. Blood glucose is 5.4 mmol/L. Diagnosed with transient ischemic attack. \
+         Underwent right carotid endarterectomy on Tuesday.",
+        false,
+    ),
+    (
+        "test-022",
+        "The patient has slurred speech since yesterday and right arm weakness since \
+         yesterday. Blood glucose is 5.4 mmol/L. Diagnosed with transient ischemic \
+         attack. Underwent right carotid endarterectomy on Tuesday.",
+        false,
+    ),
+    (
+        "test-022",
+        "The patient has slurred speech since yesterday and right arm weakness. Blood \
+         glucose is 5.4 mmol/L. Diagnosed with transient ischemic attack. Underwent right \
+         carotid endarterectomy on yesterday.",
+        false,
+    ),
+    (
+        "test-022",
+        "The patient has slurred speech since yesterday and right arm weakness. Blood \
+         glucose is 5.4 mmol/L. Diagnosed with transient ischemic attack. Underwent right \
+         carotid endarterectomy on Tuesday. Slipped on the stairs yesterday.",
+        true,
+    ),
+    (
+        "test-021",
+        "Body mass index is 33.9 kg/m2. Diagnosed with acute kidney injury. Started on \
+         paracetamol 500 mg at bedtime for 10 days and vancomycin 1 g prn at bedtime.",
+        false,
+    ),
+    (
+        "test-021",
+        "Body mass index is 33.9 kg/m2. Diagnosed with acute kidney injury. Started on \
+         paracetamol 500 mg at bedtime for 10 days and vancomycin 1 g in the morning.",
+        false,
+    ),
+    (
+        "test-021",
+        "Body mass index is 33.9 kg/m2. Diagnosed with acute kidney injury. Started on \
+         paracetamol 500 mg at bedtime for 10 days and vancomycin 1 g as needed.",
+        true,
+    ),
+    (
+        "test-070",
+        "Ferritin is 138 ng/mL. Diagnosed with goiter. Started on folic acid 5 mg once \
+         daily with meals and levothyroxine 75 mcg with meals.",
+        false,
+    ),
+    (
+        "test-070",
+        "Ferritin is 138 ng/mL. Diagnosed with goiter. Started on folic acid 5 mg once \
+         daily and levothyroxine 75 mcg with meals.",
+        true,
+    ),
+    (
+        "test-029",
+        "The patient has neck pain and right shoulder pain yesterday. Underwent right \
+         shoulder injection yesterday. Takes diclofenac 75 mg nightly.",
+        false,
+    ),
+    (
+        "test-029",
+        "The patient has neck pain and right shoulder pain. Underwent right shoulder \
+         injection yesterday. Takes diclofenac 75 mg daily.",
+        false,
+    ),
+    (
+        "test-029",
+        "The patient has neck pain and right shoulder pain. Underwent right shoulder \
+         injection yesterday. Takes diclofenac 75 mg at night.",
+        true,
+    ),
+    (
+        "test-054",
+        "The patient has persistent right leg weakness for 3 days. ECG showed atrial \
+         fibrillation. Diagnosed with stroke. Takes aspirin 100 mg daily in the morning \
+         and atorvastatin 10 mg in the morning.",
+        false,
+    ),
+    (
+        "test-054",
+        "The patient has persistent right leg weakness for 3 days. ECG showed atrial \
+         fibrillation. Diagnosed with stroke. Takes aspirin 100 mg daily and atorvastatin \
+         10 mg every morning.",
+        true,
+    ),
+    (
+        "test-074",
+        "No fever. Blood pressure is 92/68 mmHg and blood glucose is 389 mg/dL. Lung \
+         examination showed wheeze. Takes montelukast 10 mg at bedtime and salbutamol 200 \
+         mcg every 8 hours for 5 days at bedtime.",
+        false,
+    ),
+    (
+        "test-133",
+        "Started on colchicine 500 mcg od. The patient has left knee pain and left knee \
+         stiffness since yesterday. Left knee X-ray showed no fracture.",
+        false,
+    ),
+    // cut-offs
+    (
+        "test-021",
+        "Body mass index is 33.9 kg/m2. Diagnosed with acute kidney injury. Started on \
+         paracetamol 500 mg at bedtime for 10 days and vancomycin 1 g prn and...",
+        false,
+    ),
+    (
+        "test-021",
+        "Body mass index is 33.9 kg/m2. Diagnosed with acute kidney injury. Started on \
+         paracetamol 500 mg at bedtime for 10 days and vancomycin 1 g prn and then.",
+        false,
+    ),
+    (
+        "test-021",
+        "Body mass index is 33.9 kg/m2. Diagnosed with acute kidney injury. Started on \
+         paracetamol 500 mg at bedtime for 10 days and vancomycin 1 g prn. The patient.",
+        false,
+    ),
+    (
+        "test-021",
+        "Body mass index is 33.9 kg/m2. Diagnosed with acute kidney injury. Started on \
+         paracetamol 500 mg at bedtime for 10 days and vancomycin 1 g prn, and takes.",
+        false,
+    ),
+    // units
+    (
+        "test-015",
+        "The patient has left foot pain and left ankle swelling. Oxygen saturation is 83% \
+         and pulse is 132. Underwent left ankle fixation. Started on ibuprofen 600 mg \
+         three times a day.",
+        true,
+    ),
+    (
+        "test-015",
+        "The patient has left foot pain and left ankle swelling. Oxygen saturation is 83% \
+         and pulse is 132 bpm. Underwent left ankle fixation. Started on ibuprofen 600 mg \
+         tds.",
+        true,
+    ),
+    (
+        "test-015",
+        "The patient has left foot pain and left ankle swelling. Oxygen saturation is 83% \
+         and pulse is 132 mmHg. Underwent left ankle fixation. Started on ibuprofen 600 \
+         mg three times a day.",
+        false,
+    ),
+    (
+        "test-015",
+        "The patient has left foot pain and left ankle swelling. Oxygen saturation is 83% \
+         and pulse is 132 %. Underwent left ankle fixation. Started on ibuprofen 600 mg \
+         three times a day.",
+        false,
+    ),
+    (
+        "test-015",
+        "The patient has left foot pain and left ankle swelling. Oxygen saturation is 83 \
+         mmHg and pulse is 132. Underwent left ankle fixation. Started on ibuprofen 600 \
+         mg three times a day.",
+        false,
+    ),
+    (
+        "test-021",
+        "Body mass index is 33.9 kg. Diagnosed with acute kidney injury. Started on \
+         paracetamol 500 mg at bedtime for 10 days and vancomycin 1 g prn.",
+        false,
+    ),
+    ("test-052", "No diarrhea. Blood culture showed E. coli. TSH is 11.1.", true),
+    ("test-052", "No diarrhea. Blood culture showed E. coli. TSH is 11.1 mg/L.", false),
+    (
+        "test-070",
+        "Ferritin is 138. Diagnosed with goiter. Started on folic acid 5 mg once daily \
+         and levothyroxine 75 mcg with meals.",
+        true,
+    ),
+    // other names
+    (
+        "test-133",
+        "Started on colchicine 500 mcg once daily. The patient has left knee pain since \
+         yesterday and left knee stiffness. Left knee X-ray showed no fracture.",
+        true,
+    ),
+    (
+        "test-133",
+        "Started on colchicine 500 mcg twice daily. The patient has left knee pain since \
+         yesterday and left knee stiffness. Left knee X-ray showed no fracture.",
+        false,
+    ),
+    (
+        "test-037",
+        "Hemoglobin is high. Started on naproxen 500 mg daily for 14 days. History of \
+         osteoporosis.",
+        true,
+    ),
+    (
+        "test-037",
+        "Hemoglobin is high. Started on naproxen 500 mg daily for 12 days. History of \
+         osteoporosis.",
+        false,
+    ),
+];
+
+/// The rows of the test set and the findings of its notes.
+fn test_set() -> (Vec<Record>, BTreeMap<String, Vec<Finding>>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/phase1_data/sft");
+    let records = Dataset::read_csv(&folder.join("test_set_processed.csv")).unwrap().records;
+    let notes = read_jsonl(&folder.join("test_set_findings.jsonl")).unwrap();
+    (records, notes.into_iter().map(|note| (note.id, note.findings)).collect())
+}
+
+#[test]
+fn the_factual_summaries_of_the_test_set_pass_and_the_hallucinated_ones_do_not() {
+    let (records, findings) = test_set();
+    let note_ids: BTreeMap<&str, &str> = records
+        .iter()
+        .filter(|row| row.is_factual())
+        .map(|row| (row.clinical_note.as_str(), row.id.as_str()))
+        .collect();
+    assert_eq!((note_ids.len(), findings.len()), (150, 150));
+    let mut wrong = Vec::new();
+    for row in &records {
+        let findings = &findings[note_ids[row.clinical_note.as_str()]];
+        let verdict = check(&row.clinical_note, findings, &row.model_summary);
+        if passes(&verdict) != row.is_factual() {
+            wrong.push(format!("{}: {}\n  {verdict:?}", row.id, row.model_summary));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn other_summaries_of_the_test_set_are_judged_rightly() {
+    let (records, findings) = test_set();
+    let mut wrong = Vec::new();
+    for &(id, summary, right) in TEST_SET_ROWS {
+        let row = records.iter().find(|row| row.id == id).unwrap();
+        let verdict = check(&row.clinical_note, &findings[id], summary);
+        if passes(&verdict) != right {
+            wrong.push(format!("{id}: {summary}\n  {verdict:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Every corruption of a plain summary that a rule can make; what it could not touch is left out.
@@ -443,6 +838,19 @@ fn reasons_are_told_apart() {
     assert_eq!(reason("Right knee pain."), Some(("Right".to_owned(), wrong)));
     assert_eq!(reason("Fever. Fever."), Some(("Fever".to_owned(), Reason::Repetition)));
     assert!(!say("Fever.").complete() && say("Fever.").supported());
+}
+
+#[test]
+fn a_unit_that_the_note_leaves_out_is_not_made_up() {
+    let findings = [
+        finding(Kind::Test, "sodium", &["140"]),
+        named(finding(Kind::Vital, "heart rate", &["90"]), &["HR"]),
+    ];
+    let say = |summary| passes(&check("Sodium 140, HR 90.", &findings, summary));
+    assert!(say("Sodium is 140 and HR is 90."));
+    assert!(say("Sodium is 140 and heart rate is 90 bpm."));
+    assert!(!say("Sodium is 140 mg/L and HR is 90."));
+    assert!(!say("Sodium is 140 and HR is 90 mmHg."));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::output::Output;
 use crate::partial::PartialFile;
 
 /// The exit status of a process that Ctrl-C ended.
-const INTERRUPTED: i32 = 130;
+pub(crate) const INTERRUPTED: i32 = 130;
 
 /// Does what the arguments ask for.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{config, write_adapter, write_json, write_model};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use rexpect::process::{Signal, WaitStatus};
 use rexpect::session::{PtySession, spawn_command};
 use serde_json::json;
@@ -34,7 +35,13 @@ fn summary(folder: &Path, arguments: &[&str]) -> String {
 
 /// The program in a terminal, asking for a note.
 fn converse(folder: &Path) -> PtySession {
-    let mut session = spawn_command(command(folder, &[]), Some(60_000)).unwrap();
+    converse_at(folder, "xterm")
+}
+
+fn converse_at(folder: &Path, terminal: &str) -> PtySession {
+    let mut command = command(folder, &[]);
+    command.env("TERM", terminal);
+    let mut session = spawn_command(command, Some(60_000)).unwrap();
     session.exp_string("the adapter adapter on the base model; f32 on the CPU").unwrap();
     session.exp_string("/help").unwrap();
     session.exp_string(PROMPT).unwrap();
@@ -66,13 +73,8 @@ fn left(mut session: PtySession, status: i32) -> String {
 
 #[test]
 fn a_conversation() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = small_model();
     let path = folder.path();
-    write_model(&path.join("model"), 1);
-    let mut long = config();
-    long["max_position_embeddings"] = json!(100_000);
-    write_json(&path.join("model/config.json"), &long);
-    write_adapter(&path.join("adapter"), &path.join("model"), "model");
 
     let fever = summary(path, &["--clinical_note", "Fever"]);
     let lines = summary(path, &["--clinical_note", "Fever\ncough"]);
@@ -105,6 +107,14 @@ fn a_conversation() {
     ask(s, "/set max_new_tokens 12", &["max_new_tokens 12\r\n"]);
     ask(s, "/again", &[&fever]);
 
+    // a setting without effect is told once
+    ask(s, "/set top_k 3", &["top_k 3\r\n"]);
+    ask(s, "/again", &["have no effect", "12 tokens, "]);
+    type_in(s, "/again\r");
+    let again = s.exp_string("12 tokens, ").unwrap();
+    assert!(!again.contains("have no effect"), "{again}");
+    s.exp_string(PROMPT).unwrap();
+
     // one Ctrl-C at the prompt tells how to leave; something else between, and it tells again
     type_in(s, "\x03");
     s.exp_string("Ctrl-C once more leaves").unwrap();
@@ -122,11 +132,6 @@ fn a_conversation() {
         left(session, 0);
     }
 
-    let mut session = converse(path);
-    session.process_mut().signal(Signal::SIGTERM).unwrap();
-    let ended = session.process().wait().unwrap();
-    assert!(matches!(ended, WaitStatus::Signaled(_, Signal::SIGTERM, _)), "{ended:?}");
-
     for flags in [&["--json"][..], &["--output_file", "out.txt"]] {
         let session = spawn_command(command(path, flags), Some(60_000)).unwrap();
         let said = left(session, 2);
@@ -136,4 +141,51 @@ fn a_conversation() {
     let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|f| f.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["adapter", "model"], "nothing is written");
+}
+
+fn small_model() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, adapter) = (folder.path().join("model"), folder.path().join("adapter"));
+    write_model(&model, 1);
+    let mut long = config();
+    long["max_position_embeddings"] = json!(100_000);
+    write_json(&model.join("config.json"), &long);
+    write_adapter(&adapter, &model, "model");
+    folder
+}
+
+#[test]
+fn a_signal_leaves_the_terminal_as_it_was() {
+    let folder = small_model();
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let mut session = converse(folder.path());
+        let terminal = session.process().get_file_handle().unwrap();
+        let takes_lines = || tcgetattr(&terminal).unwrap().local_flags.contains(LocalFlags::ICANON);
+        type_in(&mut session, "Fev");
+        session.exp_string("Fev").unwrap();
+        assert!(!takes_lines());
+        session.process_mut().signal(signal).unwrap();
+        let ended = session.process().wait().unwrap();
+        assert!(matches!(ended, WaitStatus::Signaled(_, by, _) if by == signal), "{ended:?}");
+        assert!(takes_lines());
+        let rest = session.exp_eof().unwrap();
+        assert!(rest.contains("\x1b[?2004l"), "{rest:?}");
+    }
+}
+
+#[test]
+fn ctrl_c_at_a_terminal_without_keys() {
+    let folder = small_model();
+    let mut session = converse_at(folder.path(), "dumb");
+    let s = &mut session;
+    ask(s, "Fever", &["12 tokens, "]);
+    ask(s, "/set max_new_tokens 90000", &["max_new_tokens 90000\r\n"]);
+    let fever = summary(folder.path(), &["--clinical_note", "Fever"]);
+    type_in(s, "Fever\r");
+    s.exp_string(&fever).unwrap();
+    type_in(s, "\x03");
+    s.exp_string("stopped after ").unwrap();
+    s.exp_string(PROMPT).unwrap();
+    type_in(s, "\x03");
+    left(session, 130);
 }

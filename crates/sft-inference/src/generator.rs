@@ -1,5 +1,7 @@
 //! A model ready to summarise.
 
+use std::sync::Once;
+
 use sft_dataset::PromptTokenizer;
 use sft_model::Decoder;
 
@@ -12,6 +14,8 @@ pub struct Generator {
     prompts: PromptTokenizer,
     stop_ids: Vec<u32>,
     max_length: usize,
+    /// Of settings without effect a conversation hears once.
+    warned: Once,
 }
 
 impl Generator {
@@ -20,7 +24,7 @@ impl Generator {
         stop_ids.sort_unstable();
         stop_ids.dedup();
         let max_length = decoder.config().max_position_embeddings;
-        Self { decoder, prompts, stop_ids, max_length }
+        Self { decoder, prompts, stop_ids, max_length, warned: Once::new() }
     }
 
     /// The model.
@@ -99,9 +103,11 @@ impl Generator {
     ) -> Result<GenerationStream<'_>, InferenceError> {
         params.validate()?;
         if params.is_greedy() && (params.top_k.is_some() || params.top_p.is_some()) {
-            tracing::warn!(
-                "top_k and top_p have no effect at temperature 0 (greedy): give a temperature"
-            );
+            self.warned.call_once(|| {
+                tracing::warn!(
+                    "top_k and top_p have no effect at temperature 0 (greedy): give a temperature"
+                );
+            });
         }
         let prompts = notes
             .iter()

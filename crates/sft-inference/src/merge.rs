@@ -12,7 +12,8 @@ use crate::{InferenceError, OpenOptions};
 /// Merges the adapter in `adapter` into its base, in f32 on the CPU, and writes a Hugging Face
 /// model folder to `out`. The base is the one the adapter names, or `base_model`.
 ///
-/// The tokenizer and the template saved with the adapter go along.
+/// The tokenizer and the template saved with the adapter go along; the id that its summaries end
+/// with joins `eos_token_id` of the model's configuration.
 ///
 /// # Errors
 /// `out` exists and is not an empty folder; there is no adapter; a file cannot be read or written.
@@ -33,5 +34,6 @@ pub fn merge_adapter(
     }
     let mut decoder = sources.load(DType::F32, &Device::Cpu)?;
     decoder.merge_lora()?;
-    Ok(save_merged(&decoder, &sources.base, Some(&sources.folder), out)?)
+    let eos_id = sources.sft_config()?.map(|saved| saved.eos_token_id);
+    Ok(save_merged(&decoder, &sources.base, Some(&sources.folder), eos_id, out)?)
 }

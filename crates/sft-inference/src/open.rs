@@ -1,9 +1,9 @@
 //! A generator from the folders on disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
-use sft_dataset::{PromptTemplate, PromptTokenizer, SftConfig, TemplateChoice};
+use sft_dataset::{DatasetError, PromptTemplate, PromptTokenizer, SftConfig, TemplateChoice};
 use sft_lora::peft::{PeftAdapter, load_adapter};
 use sft_model::runtime::{DTypeChoice, DeviceChoice};
 use sft_model::source::{Event, SourceOptions};
@@ -46,7 +46,8 @@ impl Generator {
     /// Reads the model, its adapter if there is one, its tokenizer and its template.
     ///
     /// The tokenizer is the one saved with the adapter, else the base's; the template is the one
-    /// in `options`, else the one in `sft_config.json`, else the default.
+    /// in `options`, else the one in `sft_config.json`, else the default. A chat template is looked for
+    /// beside that tokenizer, then in the base's folder.
     ///
     /// # Errors
     /// A model that cannot be found or fetched, a file that is missing or damaged, a device or data type that is not available,
@@ -59,14 +60,14 @@ impl Generator {
 
         let tokenizer_json = sources.tokenizer_json()?;
         let (template, turn_end) = match (&options.prompt_template, &saved) {
-            (Some(choice), _) => choice.resolve(&tokenizer_json)?,
+            (Some(choice), _) => sources.template(choice, &tokenizer_json)?,
             (None, Some(config)) => (config.template()?, None),
             (None, None) => (PromptTemplate::default(), None),
         };
         let saved_eos = saved.as_ref().map(|config| config.eos_token_id);
         let eos_id = turn_end.or(saved_eos).map_or_else(|| sources.base.target_eos(), Ok)?;
-        let mut stop_ids = sources.base.stop_ids()?;
-        stop_ids.extend(saved_eos.into_iter().chain(turn_end));
+        let mut stop_ids = sources.base.stop_ids();
+        stop_ids.extend(saved_eos.into_iter().chain([eos_id]));
         let max_length = saved.as_ref().map_or(usize::MAX, |config| config.max_length);
         let prompts = PromptTokenizer::from_file(&tokenizer_json, template, eos_id)?;
         let decoder = sources.load(dtype, &device)?;
@@ -117,7 +118,19 @@ impl Sources {
         Ok(decoder)
     }
 
-    fn sft_config(&self) -> Result<Option<SftConfig>, InferenceError> {
+    /// The chosen template; a chat template that is not beside the adapter's tokenizer is the base's.
+    fn template(
+        &self,
+        choice: &TemplateChoice,
+        tokenizer_json: &Path,
+    ) -> Result<(PromptTemplate, Option<u32>), DatasetError> {
+        match (choice.resolve(tokenizer_json), self.base.tokenizer_json()) {
+            (Err(DatasetError::NoChatTemplate { .. }), Ok(base)) => choice.resolve(&base),
+            (resolved, _) => resolved,
+        }
+    }
+
+    pub(crate) fn sft_config(&self) -> Result<Option<SftConfig>, InferenceError> {
         let saved = self.folder.join(SftConfig::FILE_NAME).is_file();
         Ok(if saved { Some(SftConfig::load(&self.folder)?) } else { None })
     }

@@ -6,8 +6,8 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{TEMPLATE, write_adapter, write_model};
-use sft_dataset::PromptTemplate;
+use common::{EOS, TEMPLATE, write_adapter, write_model};
+use sft_dataset::{PromptTemplate, TemplateChoice};
 use sft_inference::{
     Generation, GenerationParams, Generator, InferenceError, OpenOptions, merge_adapter,
 };
@@ -199,4 +199,47 @@ fn the_adapter_can_be_switched_off_and_on() {
     generator.decoder_mut().merge_lora().unwrap();
     generator.set_adapter_enabled(false);
     assert_eq!(ids(&off), ids(&run(&generator)));
+}
+
+#[test]
+fn what_an_adapter_learnt_to_end_at_is_enough() {
+    let folders = folders();
+    let mut config = common::config();
+    config["eos_token_id"] = serde_json::Value::Null;
+    common::write_json(&folders.base.join("config.json"), &config);
+    let generator = Generator::open(&OpenOptions::new(&folders.adapter)).unwrap();
+    assert_eq!((generator.prompts().eos_id(), generator.stop_ids()), (EOS, &[EOS][..]));
+    // nothing is known of the base alone
+    let error = refused(&OpenOptions::new(&folders.base)).to_string();
+    assert!(error.contains("eos_token_id"), "{error}");
+    // merged, other tools know it too
+    let merged = folders.root.path().join("merged");
+    merge_adapter(&folders.adapter, None, &merged).unwrap();
+    for name in ["config.json", "generation_config.json"] {
+        let json: serde_json::Value =
+            serde_json::from_slice(&fs::read(merged.join(name)).unwrap()).unwrap();
+        assert_eq!(json["eos_token_id"], EOS, "{name}");
+    }
+    let generator = Generator::open(&OpenOptions::new(&merged)).unwrap();
+    assert_eq!(generator.stop_ids(), [EOS]);
+}
+
+#[test]
+fn a_chat_template_may_lie_beside_the_base_alone() {
+    let folders = folders();
+    let options = OpenOptions {
+        prompt_template: Some(TemplateChoice::Chat),
+        ..OpenOptions::new(&folders.adapter)
+    };
+    let error = refused(&options).to_string();
+    assert!(error.contains("has no chat template"), "{error}");
+    let chat = "{% for m in messages %}{{ m.content + '<|end|>\\n' }}{% endfor %}";
+    fs::write(folders.base.join("chat_template.jinja"), chat).unwrap();
+    let generator = Generator::open(&options).unwrap();
+    assert!(generator.prompts().template().text().ends_with("{clinical_note}<|end|>\n"));
+    assert_eq!((generator.prompts().eos_id(), generator.stop_ids()), (3, &[EOS, 3][..]));
+    // the adapter's own comes first
+    let own = chat.replace("<|end|>", "</s>");
+    fs::write(folders.adapter.join("chat_template.jinja"), own).unwrap();
+    assert_eq!(Generator::open(&options).unwrap().prompts().eos_id(), EOS);
 }

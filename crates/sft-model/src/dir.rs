@@ -98,19 +98,17 @@ impl ModelDir {
         })
     }
 
-    /// Every id at which generation stops, in rising order.
-    ///
-    /// # Errors
-    /// As [`ModelDir::target_eos`].
-    pub fn stop_ids(&self) -> Result<Vec<u32>> {
+    /// Every id at which generation stops, in rising order; none where no file names one, as
+    /// [`ModelDir::target_eos`] then says.
+    pub fn stop_ids(&self) -> Vec<u32> {
         let mut ids = self.configured_stop_ids();
-        ids.push(self.target_eos()?);
+        ids.extend(self.target_eos().ok());
         ids.sort_unstable();
         ids.dedup();
-        Ok(ids)
+        ids
     }
 
-    fn configured_stop_ids(&self) -> Vec<u32> {
+    pub(crate) fn configured_stop_ids(&self) -> Vec<u32> {
         let generation = self.generation.as_ref().and_then(GenerationConfig::eos_token_ids);
         generation.unwrap_or_else(|| self.config.eos_token_ids.clone())
     }

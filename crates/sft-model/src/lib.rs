@@ -21,6 +21,7 @@ mod projection;
 mod rotary;
 pub mod runtime;
 mod save;
+mod save_config;
 pub mod source;
 mod tokens;
 mod weights;

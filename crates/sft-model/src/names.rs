@@ -18,13 +18,18 @@ pub fn renamed(name: &str) -> Option<&'static str> {
 /// Whether this is `owner/name` of a repository rather than a path: of a path such as
 /// `models/name` the first part mostly exists.
 pub fn is_hub_id(name: &str) -> bool {
+    owner(name).is_some_and(|owner| !Path::new(owner).exists())
+}
+
+/// The first part of what has the form `owner/name`.
+pub(crate) fn owner(name: &str) -> Option<&str> {
     let part = |text: &str| {
         !text.is_empty()
             && !text.starts_with('.')
             && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     };
-    name.split_once('/')
-        .is_some_and(|(owner, name)| part(owner) && part(name) && !Path::new(owner).exists())
+    let (owner, name) = name.split_once('/')?;
+    (part(owner) && part(name)).then_some(owner)
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@ use std::{
 use candle_core::{Device, Tensor};
 use serde_json::json;
 
-use crate::{Decoder, ModelDir, ModelError, Result, projection::Projection, weights::WeightFiles};
+use crate::{
+    Decoder, ModelDir, ModelError, Result, projection::Projection, save_config::write_configs,
+    weights::WeightFiles,
+};
 
 /// Bytes of weights in one file, at most (unless one tensor is larger).
 const SHARD_BYTES: usize = 2_000_000_000;
-
-/// Files of the model that go along unchanged.
-const MODEL_FILES: [&str; 2] = ["config.json", "generation_config.json"];
 
 /// Files of the tokenizer and the template that go along unchanged.
 const TEXT_FILES: [&str; 7] = [
@@ -30,7 +30,8 @@ const TEXT_FILES: [&str; 7] = [
 
 /// Writes a merged model as a Hugging Face folder: what `source` holds, with the adapted layers
 /// replaced by `decoder`'s, each tensor in the type it has in `source`. Tokenizer and template come
-/// from `adapter`, the adapter's folder, where it has them.
+/// from `adapter`, the adapter's folder, where it has them. `eos_id`, where the adapter learnt to end,
+/// is added to the `eos_token_id` of the configuration.
 ///
 /// `out` must not exist, or be an empty folder; it appears only when it is complete.
 ///
@@ -40,6 +41,7 @@ pub fn save_merged(
     decoder: &Decoder,
     source: &ModelDir,
     adapter: Option<&Path>,
+    eos_id: Option<u32>,
     out: &Path,
 ) -> Result<()> {
     if decoder.projections().filter_map(Projection::lora).any(|layer| !layer.is_merged()) {
@@ -73,9 +75,7 @@ pub fn save_merged(
         }
         None => Ok(()),
     };
-    for name in MODEL_FILES {
-        copy(name, &[source.path()])?;
-    }
+    write_configs(source, eos_id, &partial)?;
     let folders: Vec<&Path> = adapter.into_iter().chain([source.path()]).collect();
     for name in TEXT_FILES {
         copy(name, &folders)?;

@@ -79,7 +79,7 @@ pub(crate) fn id_of(path: &Path, token: &str) -> Result<u32> {
     })
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read(path).map_err(|source| ModelError::io(path, "read this file", source))?;
     serde_json::from_slice(&text).map_err(|source| ModelError::Json { path: path.into(), source })
 }

@@ -49,7 +49,8 @@ pub(crate) fn shard_names(index: &Path) -> Result<BTreeSet<String>> {
     let shards: BTreeSet<String> = shards.weight_map.into_values().collect();
     let inside = |name: &str| {
         let normal = |part| matches!(part, Component::Normal(_));
-        !name.is_empty() && !name.contains([':', '\\']) && Path::new(name).components().all(normal)
+        let strange = |c: char| c.is_control() || c == ':' || c == '\\';
+        !name.is_empty() && !name.contains(strange) && Path::new(name).components().all(normal)
     };
     match shards.iter().find(|name| !inside(name)) {
         None => Ok(shards),

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use candle_core::{DType, Device, Tensor};
+use serde_json::{Value, json};
 use sft_fixtures::LlamaShape;
 use sft_kernels::{DropoutStream, random::uniform};
 use sft_lora::{
@@ -229,20 +230,63 @@ fn merged_equals_adapted_and_survives_a_round_trip() {
     assert!(!close(&adapter, &before, 1e-3));
     let out = dir.path().join("merged");
     let source = ModelDir::open(dir.path()).unwrap();
-    assert!(matches!(save_merged(&model, &source, None, &out), Err(ModelError::State(_))));
+    assert!(matches!(save_merged(&model, &source, None, None, &out), Err(ModelError::State(_))));
     model.merge_lora().unwrap();
     assert!(close(&logits(&model), &adapter, 1e-4));
     assert!(model.merge_lora().is_err(), "a second merge");
 
-    save_merged(&model, &source, None, &out).unwrap();
+    save_merged(&model, &source, None, None, &out).unwrap();
     assert_eq!(logits(&decoder(&out)), logits(&model));
     for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
         assert_eq!(fs::read(out.join(name)).unwrap(), fs::read(dir.path().join(name)).unwrap());
     }
-    assert!(save_merged(&model, &source, None, &out).is_err(), "an existing folder");
+    assert!(save_merged(&model, &source, None, None, &out).is_err(), "an existing folder");
 
     model.remove_lora().unwrap();
     assert_eq!(logits(&model), before);
+}
+
+#[test]
+fn a_merged_model_names_the_id_that_the_adapter_learnt_to_end_at() {
+    let dir = folder();
+    let mut model = adapted(dir.path(), &config());
+    model.merge_lora().unwrap();
+    let merged = |out: &str| {
+        let out = dir.path().join(out);
+        save_merged(&model, &ModelDir::open(dir.path()).unwrap(), None, Some(7), &out).unwrap();
+        ["config.json", "generation_config.json"].map(|name| fs::read(out.join(name)).unwrap())
+    };
+    let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+    let mut own = json(&fs::read(dir.path().join("config.json")).unwrap());
+    let (eos, bos) = (own["eos_token_id"].clone(), own["bos_token_id"].clone());
+
+    let [config, generation] = merged("alone");
+    let mut made = json!({ "eos_token_id": [eos, 7] });
+    if !bos.is_null() {
+        made["bos_token_id"] = bos;
+    }
+    assert_eq!(json(&generation), made);
+    own["eos_token_id"] = json!([eos, 7]);
+    assert_eq!(json(&config), own, "the other keys stay");
+
+    let path = dir.path().join("generation_config.json");
+    fs::write(&path, json!({ "eos_token_id": [9, 4], "top_p": 0.9 }).to_string()).unwrap();
+    let [_, generation] = merged("beside");
+    assert_eq!(json(&generation), json!({ "eos_token_id": [9, 4, 7], "top_p": 0.9 }));
+
+    // what is there already is not touched
+    fs::write(&path, r#"{"eos_token_id":[9,  7]}"#).unwrap();
+    let [config, generation] = merged("known");
+    assert_eq!(generation, fs::read(&path).unwrap());
+    assert_eq!(json(&config)["eos_token_id"], json!([eos, 7]));
+
+    // no id at all becomes one
+    own["eos_token_id"] = Value::Null;
+    fs::write(dir.path().join("config.json"), own.to_string()).unwrap();
+    fs::remove_file(&path).unwrap();
+    let [config, generation] = merged("none");
+    assert_eq!(json(&config)["eos_token_id"], json!(7));
+    assert_eq!(json(&generation)["eos_token_id"], json!(7));
 }
 
 #[test]

@@ -48,6 +48,37 @@ fn it_is_unpacked_once_and_repaired() {
 }
 
 #[test]
+fn strangers_beside_its_files_are_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let caches = [dir.path().join("cache")];
+    let planted = base(&caches).unwrap().join("model.safetensors.index.json");
+    fs::write(&planted, "{}").unwrap();
+    base(&caches).unwrap();
+    assert!(!planted.exists());
+    // What cannot be removed without a doubt is refused.
+    fs::create_dir(&planted).unwrap();
+    let error = base(&caches).unwrap_err().to_string();
+    assert!(error.contains("model.safetensors.index.json"), "{error}");
+}
+
+#[test]
+#[cfg(unix)]
+fn among_the_temporary_files_of_all_its_folder_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    base(&[dir.path().to_owned()]).unwrap();
+    assert_eq!(mode(dir.path()), 0o700);
+    // A link is no folder of this user.
+    let link = dir.path().with_extension("link");
+    std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+    let refused = base(std::slice::from_ref(&link));
+    fs::remove_file(&link).unwrap();
+    assert!(refused.unwrap_err().to_string().contains("cannot use"));
+}
+
+#[test]
 fn many_may_unpack_it_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let caches = [dir.path().to_owned()];

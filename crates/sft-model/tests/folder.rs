@@ -236,14 +236,14 @@ fn eos_comes_from_the_first_file_that_names_one() {
     let write =
         |name: &str, value: Value| fs::write(dir.path().join(name), value.to_string()).unwrap();
     let open = || ModelDir::open(dir.path()).unwrap();
-    assert_eq!((open().target_eos().unwrap(), open().stop_ids().unwrap()), (EOS, vec![EOS]));
+    assert_eq!((open().target_eos().unwrap(), open().stop_ids()), (EOS, vec![EOS]));
 
     write("generation_config.json", json!({ "eos_token_id": [9, 4] }));
     write("tokenizer_config.json", json!({ "eos_token": { "content": "</s>" } }));
-    assert_eq!((open().target_eos().unwrap(), open().stop_ids().unwrap()), (EOS, vec![4, 9, EOS]));
+    assert_eq!((open().target_eos().unwrap(), open().stop_ids()), (EOS, vec![4, 9, EOS]));
 
     write("tokenizer_config.json", json!({}));
-    assert_eq!((open().target_eos().unwrap(), open().stop_ids().unwrap()), (9, vec![4, 9]));
+    assert_eq!((open().target_eos().unwrap(), open().stop_ids()), (9, vec![4, 9]));
 
     write("tokenizer_config.json", json!({ "eos_token": "<|end|>" }));
     assert!(open().target_eos().unwrap_err().to_string().contains("<|end|>"));
@@ -251,7 +251,8 @@ fn eos_comes_from_the_first_file_that_names_one() {
     fs::remove_file(dir.path().join("tokenizer_config.json")).unwrap();
     fs::remove_file(dir.path().join("generation_config.json")).unwrap();
     edit(dir.path(), &[("eos_token_id", json!([11, 12]))]);
-    assert_eq!((open().target_eos().unwrap(), open().stop_ids().unwrap()), (11, vec![11, 12]));
+    assert_eq!((open().target_eos().unwrap(), open().stop_ids()), (11, vec![11, 12]));
     edit(dir.path(), &[("eos_token_id", Value::Null)]);
     assert!(open().target_eos().unwrap_err().to_string().contains("eos_token_id"));
+    assert!(open().stop_ids().is_empty());
 }

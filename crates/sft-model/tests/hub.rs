@@ -63,6 +63,7 @@ impl User {
             cache: Some(cache.path().join("hub")),
             attempts: 3,
             retry_wait: Duration::from_millis(2),
+            stall: Duration::from_millis(300),
             ..HubOptions::default()
         };
         Self {
@@ -371,4 +372,171 @@ fn what_is_no_hub_is_named() {
     let (error, text) = User::new(&hub).refused("owner/small");
     assert!(matches!(error, SourceError::Answer { .. }), "{text}");
     assert!(text.contains("HF_ENDPOINT"), "{text}");
+}
+
+const FILE: &str = "/model.safetensors";
+
+fn with_header(name: &'static str, value: Option<&str>) -> Faults {
+    Faults { headers: vec![(FILE, name, value.map(str::to_owned))], ..Faults::default() }
+}
+
+#[test]
+fn the_token_goes_to_no_other_host() {
+    let files = model(1);
+    let elsewhere = StandIn::new([("owner/small", Repo::new(files.clone()))]);
+    let hub = StandIn::new([("owner/small", Repo::new(files.clone()))]);
+    let away = format!("{}/linked/owner/small/resolve/c0ffee00/model.safetensors", elsewhere.url);
+    hub.faults(with_header("Location", Some(&away)));
+    let mut user = User::new(&hub);
+    user.options.hub.token = Some("hf_secret".into());
+    assert_eq!(weights(&user.fetch("owner/small").unwrap()), files["model.safetensors"]);
+    assert!(hub.with_token().iter().any(|path| path.ends_with(FILE)));
+    assert_eq!(elsewhere.requests().len(), 1);
+    assert!(elsewhere.with_token().is_empty());
+}
+
+#[test]
+fn what_stalls_comes_to_an_end() {
+    let hub = StandIn::new([("owner/small", Repo::new(model(1)))]);
+    for stalls in [("/api/", None), ("/api/", Some(10)), (FILE, None), ("/linked/", Some(1000))] {
+        hub.faults(Faults { stalls: Some(stalls), ..Faults::default() });
+        let (error, text) = User::new(&hub).refused("owner/small");
+        let is_listing = stalls.0 == "/api/";
+        assert_eq!(matches!(error, SourceError::Network { .. }), is_listing, "{text}");
+        assert_eq!(matches!(error, SourceError::Interrupted { .. }), !is_listing, "{text}");
+        assert!(text.contains("timeout"), "{text}");
+    }
+}
+
+#[test]
+fn redirects_to_nowhere_or_without_end_are_refused() {
+    let hub = StandIn::new([("owner/small", Repo::new(model(1)))]);
+    let itself = "/owner/small/resolve/c0ffee00/model.safetensors";
+    for (location, word) in
+        [(None, "no address"), (Some("file:///etc/passwd"), "no address"), (Some(itself), "end")]
+    {
+        hub.faults(with_header("Location", location));
+        let (error, text) = User::new(&hub).refused("owner/small");
+        assert!(matches!(error, SourceError::Answer { .. }), "{text}");
+        assert!(text.contains(word) && text.contains("model.safetensors"), "{text}");
+    }
+    hub.faults(with_header("X-Repo-Commit", Some("../../../../up")));
+    let (error, text) = User::new(&hub).refused("owner/small");
+    assert!(matches!(error, SourceError::Answer { .. }), "{text}");
+    assert!(text.contains("another commit"), "{text}");
+}
+
+/// Every file below a folder, links not followed.
+fn below(folder: &std::path::Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_tag_cannot_lead_out_of_the_cache() {
+    let files = model(1);
+    let hub = StandIn::new([("owner/small", Repo::new(files.clone()))]);
+    let outside = tempfile::tempdir().unwrap();
+    let absolute = outside.path().join("x");
+    for tag in ["../../../../x", absolute.to_str().unwrap(), "..", "a.part", ""] {
+        hub.faults(with_header("X-Linked-ETag", Some(&format!("\"{tag}\""))));
+        let mut user = User::new(&hub);
+        let folder = user.fetch("owner/small").unwrap();
+        assert_eq!(weights(&folder), files["model.safetensors"]);
+        let cache = user.cache.path().join("hub/models--owner--small");
+        let all = below(user.cache.path());
+        assert!(all.iter().all(|path| path.starts_with(&cache)), "{all:?}");
+        assert!(
+            !all.iter().any(|path| path.extension().is_some_and(|e| e == "part" || e == "lock"))
+        );
+        assert!(below(outside.path()).is_empty());
+    }
+}
+
+#[test]
+fn a_changed_tag_or_a_lost_content_is_no_obstacle() {
+    let files = model(1);
+    let hub = StandIn::new([("owner/small", Repo::new(files.clone()))]);
+    let mut user = User::new(&hub);
+    let folder = user.fetch("owner/small").unwrap();
+    let blob = fs::canonicalize(folder.join("model.safetensors")).unwrap();
+    hub.faults(with_header("X-Linked-ETag", Some("\"0ther\"")));
+    fs::write(&blob, b"short").unwrap();
+    assert_eq!(weights(&user.fetch("owner/small").unwrap()), files["model.safetensors"]);
+    assert!(fs::canonicalize(folder.join("model.safetensors")).unwrap().ends_with("0ther"));
+    // A link that leads nowhere is replaced; a content that is there is not fetched again.
+    fs::remove_file(folder.join("model.safetensors")).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("../../blobs/gone", folder.join("model.safetensors")).unwrap();
+    assert_eq!(weights(&user.fetch("owner/small").unwrap()), files["model.safetensors"]);
+    assert!(user.heard.iter().all(|event| !event.starts_with("all")), "{:?}", user.heard);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_complete_cache_may_be_read_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let hub = StandIn::new([("owner/small", Repo::new(model(1)))]);
+    let mut user = User::new(&hub);
+    let folder = user.fetch("owner/small").unwrap();
+    let reference = user.cache.path().join("hub/models--owner--small/refs/main");
+    let written = reference.metadata().unwrap().modified().unwrap();
+    assert_eq!(user.fetch("owner/small").unwrap(), folder);
+    assert_eq!(reference.metadata().unwrap().modified().unwrap(), written, "written once");
+    // Where it cannot be written there is a notice. The rights of a file do not bind root, a folder in its place does.
+    fs::remove_file(&reference).unwrap();
+    fs::create_dir(&reference).unwrap();
+    fs::set_permissions(reference.parent().unwrap(), fs::Permissions::from_mode(0o555)).unwrap();
+    assert_eq!(user.fetch("owner/small").unwrap(), folder);
+    assert!(user.heard[0].contains("refs/main"), "{:?}", user.heard);
+    fs::set_permissions(reference.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn of_two_at_once_one_downloads() {
+    let hub = StandIn::new([("owner/small", Repo::new(model(1)))]);
+    let cache = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let mut user = User::new(&hub);
+            user.options.hub.cache = Some(cache.path().to_owned());
+            scope.spawn(move || user.fetch("owner/small").unwrap());
+        }
+    });
+    let requests = hub.requests();
+    let times = |end: &str| requests.iter().filter(|request| request.ends_with(end)).count();
+    assert_eq!((times(FILE), times("/config.json")), (2, 1), "{requests:?}");
+}
+
+#[test]
+fn an_unknown_architecture_is_refused_before_its_weights() {
+    let mut files = model(1);
+    let config = String::from_utf8(files["config.json"].clone()).unwrap();
+    files.insert("config.json".into(), config.replace("\"llama\"", "\"gpt2\"").into());
+    let hub = StandIn::new([("owner/gpt2", Repo::new(files))]);
+    let (error, text) = User::new(&hub).refused("owner/gpt2");
+    assert!(matches!(error, SourceError::Config { .. }), "{text}");
+    assert!(text.contains("gpt2 cannot be used") && text.contains("model_type"), "{text}");
+    let requests = hub.requests();
+    assert_eq!(downloads(&requests).len(), 1, "{requests:?}");
+}
+
+#[test]
+fn names_of_shards_are_plain_and_files_may_be_empty() {
+    for strange in ["a\x1b[31mb", "a b", "a\nb", "config.json?x", "%2e%2e/x"] {
+        let mut files = sharded(1);
+        let index = serde_json::json!({ "weight_map": { "lm_head.weight": strange } });
+        files.insert("model.safetensors.index.json".into(), index.to_string().into());
+        files.insert(strange.to_owned(), b"x".to_vec());
+        let hub = StandIn::new([("owner/strange", Repo::new(files))]);
+        let (error, text) = User::new(&hub).refused("owner/strange");
+        assert!(matches!(error, SourceError::Unusable { .. }), "{text}");
+        assert!(!text.contains('\x1b') && text.contains("do not use this model"), "{text}");
+    }
+    let mut files = model(1);
+    files.insert("chat_template.jinja".into(), Vec::new());
+    let hub = StandIn::new([("owner/empty", Repo::new(files))]);
+    let mut user = User::new(&hub);
+    let folder = user.fetch("owner/empty").unwrap();
+    assert_eq!(folder.join("chat_template.jinja").metadata().unwrap().len(), 0);
 }

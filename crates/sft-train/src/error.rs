@@ -15,6 +15,10 @@ pub(crate) enum CliError {
     #[error("{}", list(problems))]
     Settings { problems: Vec<String> },
     #[error(
+        "the model's own {} recommends what cannot be used: {}; give these settings by flags", path.display(), list(problems)
+    )]
+    Recommended { path: PathBuf, problems: Vec<String> },
+    #[error(
         "the tokenizer makes token {id} of line {line}, but the model has {vocab_size} embeddings; take tokenizer.json and weights of one model"
     )]
     Vocabulary { line: u64, id: u32, vocab_size: usize },
@@ -43,7 +47,8 @@ impl CliError {
             Self::ConfigRead { .. }
             | Self::ConfigSyntax { .. }
             | Self::ConfigKey { .. }
-            | Self::Settings { .. } => 2,
+            | Self::Settings { .. }
+            | Self::Recommended { .. } => 2,
             _ => 1,
         }
     }

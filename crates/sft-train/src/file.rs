@@ -12,7 +12,7 @@ use crate::flags::Options;
 const LIKENESS: f64 = 0.8;
 
 /// The file in a model's folder that says how it likes to be trained.
-const RECOMMENDED_FILE: &str = "recommended_sft.toml";
+pub(crate) const RECOMMENDED_FILE: &str = "recommended_sft.toml";
 
 /// What it may say.
 const RECOMMENDED: [&str; 10] = [

@@ -58,10 +58,19 @@ impl Inputs {
 
     /// The settings with those that the model in `folder` recommends.
     pub(crate) fn with_model(mut self, folder: &Path) -> Result<Settings, CliError> {
-        if let Some(recommended) = file::read_recommended(folder)? {
-            self.layers.push((Origin::Model, recommended));
-        }
-        Settings::resolve(self.layers, self.adapter, &mut Vec::new())
+        let Some(recommended) = file::read_recommended(folder)? else {
+            return Settings::resolve(self.layers, self.adapter, &mut Vec::new());
+        };
+        self.layers.push((Origin::Model, recommended));
+        let settings = Settings::resolve(self.layers, self.adapter, &mut Vec::new());
+        settings.map_err(|error| match error {
+            // Without the recommendation there was no problem.
+            CliError::Settings { problems } => {
+                let path = folder.join(file::RECOMMENDED_FILE);
+                CliError::Recommended { path, problems }
+            }
+            other => other,
+        })
     }
 }
 

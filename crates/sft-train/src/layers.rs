@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
-use sft_dataset::PromptTemplate;
+use sft_dataset::{PromptTemplate, TemplateChoice};
 use sft_lora::LoraConfig;
 use sft_model::source::EMBEDDED;
 use sft_trainer::TrainConfig;
@@ -154,9 +154,10 @@ pub(crate) fn default_entries() -> Vec<Entry> {
     merge(&[(Origin::Default, defaults(&Options::default(), &|_| false))]).1
 }
 
-/// The settings that an initial adapter decides.
-pub(crate) fn adapter_layer(lora: &LoraConfig) -> Options {
+/// The settings that an initial adapter decides; `prompt` is the one saved beside it.
+pub(crate) fn adapter_layer(lora: &LoraConfig, prompt: Option<&TemplateChoice>) -> Options {
     Options {
+        prompt_template: prompt.map(|prompt| prompt.text().to_owned()),
         lora_r: Some(lora.r),
         lora_alpha: Some(lora.lora_alpha),
         lora_target_modules: Some(lora.target_modules.to_string()),

@@ -9,7 +9,7 @@ use std::fmt::{Display, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use sft_dataset::TemplateChoice;
+use sft_dataset::{DatasetError, SftConfig, TemplateChoice};
 use sft_lora::peft::PeftAdapter;
 use sft_lora::{LoraConfig, LoraError, TargetModules};
 use sft_model::runtime::{DTypeChoice, DeviceChoice};
@@ -60,19 +60,29 @@ impl Settings {
         notes: &mut Vec<String>,
     ) -> Result<Self, CliError> {
         let mut problems = Vec::new();
+        let mut saved_prompt = None;
         if let Some(adapter) = &init_adapter {
             let own = |(origin, _): &&(Origin, Options)| *origin < Origin::InitAdapter;
             for (origin, options) in layers.iter().filter(own) {
                 adapter_conflicts(*origin, options, adapter, &mut problems);
             }
-            layers.push((Origin::InitAdapter, adapter_layer(&adapter.lora)));
+            if layers.iter().all(|(_, options)| options.prompt_template.is_none()) {
+                saved_prompt = prompt_of(adapter).unwrap_or_else(|error| {
+                    problems.push(one_line(&error));
+                    None
+                });
+            }
+            let layer = adapter_layer(&adapter.lora, saved_prompt.as_ref());
+            layers.push((Origin::InitAdapter, layer));
         }
         layers.sort_by_key(|(origin, _)| *origin);
         alpha_belongs_to_its_rank(&mut layers);
+        revision_belongs_to_its_model(&mut layers);
+        sample_belongs_to_its_pair(&mut layers, notes);
         let typed = merge(&layers).0;
         layers.push((Origin::Default, defaults(&typed, &|path| path.is_file())));
         let (options, entries) = merge(&layers);
-        build(options, entries, init_adapter, notes, &mut problems)
+        build(options, entries, init_adapter, saved_prompt, notes, &mut problems)
             .ok_or(CliError::Settings { problems })
     }
 
@@ -83,13 +93,18 @@ impl Settings {
         }
     }
 
-    /// The run as a configuration file that repeats it. What concerns one invocation only is left out.
+    /// The run as a configuration file that repeats it. What concerns one invocation only is left out, and so is a prompt
+    /// of the initial adapter, which is more than its text: its end belongs to it.
     pub(crate) fn to_toml(&self) -> String {
         let mut text = String::from(
             "# Repeat this run: sft-train --config run_config.toml --output_dir DIR\n",
         );
-        for entry in self.entries.iter().filter(|entry| !matches!(entry.name, "resume" | "dry_run"))
-        {
+        let repeated = |entry: &&Entry| match entry.name {
+            "resume" | "dry_run" => false,
+            "prompt_template" => entry.origin != Origin::InitAdapter,
+            _ => true,
+        };
+        for entry in self.entries.iter().filter(repeated) {
             if let Some(value) = &entry.value {
                 let _ = writeln!(text, "{} = {value} # {}", entry.name, entry.origin);
             }
@@ -103,6 +118,7 @@ fn build(
     options: Options,
     entries: Vec<Entry>,
     mut init_adapter: Option<PeftAdapter>,
+    saved_prompt: Option<TemplateChoice>,
     notes: &mut Vec<String>,
     problems: &mut Vec<String>,
 ) -> Option<Settings> {
@@ -224,7 +240,8 @@ fn build(
         Err(other) => problems.push(one_line(&other)),
     }
 
-    let template = TemplateChoice::from_arg(&prompt_template.unwrap_or_default());
+    let typed = || TemplateChoice::from_arg(&prompt_template.unwrap_or_default());
+    let template = saved_prompt.map_or_else(typed, Ok);
     let device = parsed(device, "device", problems);
     let dtype = parsed(dtype, "dtype", problems);
     let template = template.map_err(|error| problems.push(one_line(&error))).ok();
@@ -275,6 +292,45 @@ fn alpha_belongs_to_its_rank(layers: &mut [(Origin, Options)]) {
     if stronger.iter().any(|(_, options)| options.lora_r.is_some()) {
         model[0].1.lora_alpha = None;
     }
+}
+
+/// A saved revision is of the saved model, and of no other that is given instead.
+fn revision_belongs_to_its_model(layers: &mut [(Origin, Options)]) {
+    let given = layers.iter().position(|(_, options)| options.model_name.is_some());
+    let Some(at) = given else { return };
+    let (stronger, weaker) = layers.split_at_mut(at + 1);
+    let model = &stronger[at].1.model_name;
+    let others = |it: &Options| it.model_name.is_some() && it.model_name != *model;
+    for (_, options) in weaker.iter_mut().filter(|(_, options)| others(options)) {
+        options.revision = None;
+    }
+}
+
+/// The sample data that validated a run on the sample data is of no use for other rows.
+fn sample_belongs_to_its_pair(layers: &mut [(Origin, Options)], notes: &mut Vec<String>) {
+    let given = layers.iter().position(|(_, options)| options.train_csv.is_some());
+    let Some(at) = given else { return };
+    if layers[at].1.train_csv.as_deref().is_some_and(source::is_embedded) {
+        return;
+    }
+    for (origin, options) in &mut layers[at + 1..] {
+        if options.val_csv.as_deref().is_some_and(source::is_embedded) {
+            options.val_csv = None;
+            notes.push(format!(
+                "val_csv = embedded ({origin}) is not used: the training rows are other ones; give --val_csv FILE, or \
+                 `--val_csv embedded` to keep it"
+            ));
+        }
+    }
+}
+
+/// The prompt that was saved beside an adapter, if one was.
+fn prompt_of(adapter: &PeftAdapter) -> Result<Option<TemplateChoice>, DatasetError> {
+    if !adapter.dir.join(SftConfig::FILE_NAME).is_file() {
+        return Ok(None);
+    }
+    let saved = SftConfig::load(&adapter.dir)?;
+    Ok(Some(TemplateChoice::Saved(saved.template()?, saved.eos_token_id)))
 }
 
 /// Values that contradict the adapter the run starts from.

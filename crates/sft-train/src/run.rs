@@ -40,6 +40,13 @@ pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
     let folder = ModelDir::open(&folder)?;
     let mut settings = inputs.with_model(folder.path())?;
     settings.settle("dtype", dtype.as_str());
+    if settings.revision.is_none()
+        && let Some(commit) = source::fetched_commit(&settings.model_name, folder.path())
+    {
+        // `main` moves; who goes on with this run or uses its adapter needs the same weights.
+        settings.settle("revision", commit);
+        settings.revision = Some(commit.to_owned());
+    }
     let tokenizer_json = folder.tokenizer_json()?;
     let (template, turn_end) = settings.template.resolve(&tokenizer_json)?;
     let eos_id = turn_end.map_or_else(|| folder.target_eos(), Ok)?;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sft_model::ModelError;
 use sft_model::source::{
-    EMBEDDED, Event, Place, Sample, SourceError, SourceOptions, Wanted, canonical, locate,
-    sample_csv,
+    EMBEDDED, Event, Place, Sample, SourceError, SourceOptions, Wanted, canonical, commit_of,
+    locate, sample_csv,
 };
 
 use crate::download::Downloads;
@@ -29,6 +29,12 @@ pub(crate) fn model_folder(name: &str, revision: Option<&str>) -> Result<PathBuf
     let mut downloads = Downloads::default();
     let folder = locate(name, Wanted::Model, &options, &mut |event| downloads.event(event));
     Ok(folder.map_err(ModelError::from)?)
+}
+
+/// The commit that a model of the hub was fetched at; none for any other.
+pub(crate) fn fetched_commit<'a>(name: &str, folder: &'a Path) -> Option<&'a str> {
+    let is_on_hub = matches!(Place::of(name, &mut |_| {}), Ok(Place::Hub(_)));
+    commit_of(folder).filter(|_| is_on_hub)
 }
 
 /// Whether the sample data is meant.

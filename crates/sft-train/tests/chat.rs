@@ -62,6 +62,22 @@ fn an_adapter_keeps_the_prompt_it_was_trained_with() {
 }
 
 #[test]
+fn training_goes_on_with_the_prompt_of_the_initial_adapter() {
+    let fixture = fixture();
+    fixture.train(&ARGS).ok();
+    let args = ["--init_adapter=out/final_model", "--max_steps=1", "--max_length=256"];
+    let ended = fixture.train(&[&args[..], &["--output_dir=more"]].concat()).ok();
+    let shown = ended.stdout.lines().chain(ended.stderr.lines());
+    let line = shown.into_iter().find(|line| line.contains("prompt_template")).unwrap();
+    assert!(line.contains("initial adapter"), "{line}");
+    let saved = |run: &str| fixture.json(&format!("{run}/final_model/sft_config.json"));
+    assert_eq!(saved("more"), saved("out"));
+    // its configuration repeats it
+    fixture.run(&["--config=more/run_config.toml", "--output_dir=again"]).ok();
+    assert_eq!(saved("again"), saved("out"));
+}
+
+#[test]
 fn a_dry_run_shows_the_turns_and_where_an_answer_starts() {
     let fixture = fixture();
     // The word wins over a file of that name.

@@ -53,6 +53,24 @@ fn a_model_of_the_hub_trains_at_a_revision() {
 }
 
 #[test]
+fn the_commit_is_recorded_and_a_bad_recommendation_is_named() {
+    let fixture = Fixture::new();
+    let first = files(&fixture.path("model"));
+    fixture.write("model/recommended_sft.toml", "num_epochs = 0\n");
+    let repo = Repo::new(first.clone()).revision("bad", "dead", files(&fixture.path("model")));
+    let hub = StandIn::new([("owner/base", repo)]);
+    let args = ["--model_name=owner/base", "--train_csv=train.csv", "--max_steps=1"];
+    over(&hub, &fixture, &[&args[..], &["--output_dir=out"]].concat()).ok();
+    assert_eq!(fixture.json("out/final_model/adapter_config.json")["revision"], "c0ffee00");
+    assert!(fixture.text("out/run_config.toml").contains("revision = \"c0ffee00\""));
+
+    let refused = over(&hub, &fixture, &[&args[..2], &["--revision=bad"]].concat());
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    let line = refused.error_line();
+    assert!(line.contains("recommended_sft.toml") && line.contains("num_epochs"), "{line}");
+}
+
+#[test]
 fn without_any_flag_the_embedded_model_and_sample_are_used() {
     let fixture = Fixture::new();
     let ended = fixture.run(&["--max_steps=1", "--batch_size=1", "--max_length=512"]).ok();

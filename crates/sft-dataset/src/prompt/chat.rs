@@ -8,8 +8,8 @@ use super::added_tokens::is_control;
 use super::jinja;
 use super::template::{PLACEHOLDER, PromptTemplate};
 use crate::DatasetError;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// What the user asks for in the turn that holds the note.
@@ -49,6 +49,24 @@ impl ChatPrompt {
     }
 }
 
+/// What somebody says. A template may ask for the keys, so they have the order of transformers.
+#[derive(Clone, Copy, Serialize)]
+struct Message<'a> {
+    role: &'a str,
+    content: &'a str,
+}
+
+/// What a template may name.
+#[derive(Serialize)]
+struct Context<'a> {
+    messages: &'a [Message<'a>],
+    add_generation_prompt: bool,
+    tools: (),
+    documents: (),
+    #[serde(flatten)]
+    special_tokens: &'a Map<String, Value>,
+}
+
 /// A chat template and the tokens it may name.
 struct Chat {
     path: PathBuf,
@@ -59,22 +77,22 @@ struct Chat {
 impl Chat {
     fn prompt(&self, added_tokens: &[AddedToken]) -> Result<ChatPrompt, DatasetError> {
         let content = format!("{INSTRUCTION}\n\n{PLACEHOLDER}");
-        let user = json!({ "role": "user", "content": content });
-        let prompt = self.render(&[&user], true)?;
-        let problem = match (prompt.matches(&content).count(), prompt.matches(PLACEHOLDER).count())
-        {
-            (1, 1) => None,
-            (0, 0) => Some("it leaves out what the user says"),
-            (0, _) => Some("it changes what the user says"),
-            (1, _) => Some("it has {clinical_note} in a text of its own"),
-            (_, _) => Some("it repeats what the user says"),
-        };
+        let user = Message { role: "user", content: &content };
+        let prompt = self.render(&[user], true)?;
+        let problem =
+            match (prompt.matches(content.as_str()).count(), prompt.matches(PLACEHOLDER).count()) {
+                (1, 1) => None,
+                (0, 0) => Some("it leaves out what the user says"),
+                (0, _) => Some("it changes what the user says"),
+                (1, _) => Some("it has {clinical_note} in a text of its own"),
+                (_, _) => Some("it repeats what the user says"),
+            };
         if let Some(problem) = problem {
             return Err(DatasetError::ChatContent { path: self.path.clone(), problem });
         }
 
-        let assistant = json!({ "role": "assistant", "content": SUMMARY });
-        let answered = self.render(&[&user, &assistant], false)?;
+        let assistant = Message { role: "assistant", content: SUMMARY };
+        let answered = self.render(&[user, assistant], false)?;
         let (before, after) = match answered.rsplit_once(SUMMARY) {
             Some((before, after)) => (before, Some(after.trim_start())),
             None => (answered.as_str(), None),
@@ -99,13 +117,15 @@ impl Chat {
         Ok(ChatPrompt { template: PromptTemplate::new(prompt)?.with_lead(lead), turn_end })
     }
 
-    fn render(&self, messages: &[&Value], generate: bool) -> Result<String, DatasetError> {
-        let mut context = self.special_tokens.clone();
-        context.insert("messages".into(), json!(messages));
-        context.insert("add_generation_prompt".into(), generate.into());
-        context.insert("tools".into(), Value::Null);
-        context.insert("documents".into(), Value::Null);
-        jinja::render(&self.template, &Value::Object(context))
+    fn render(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<String, DatasetError> {
+        let special_tokens = &self.special_tokens;
+        let context =
+            Context { messages, add_generation_prompt, tools: (), documents: (), special_tokens };
+        jinja::render(&self.template, &context)
             .map_err(|source| DatasetError::ChatTemplate { path: self.path.clone(), source })
     }
 }

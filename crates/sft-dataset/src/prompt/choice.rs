@@ -16,6 +16,8 @@ pub enum TemplateChoice {
     /// The tokenizer's chat template: the note in a user's turn, below the instruction
     /// "Summarize the following clinical note. State only what the note says."
     Chat,
+    /// What an adapter was trained with, and the id that ended its summaries.
+    Saved(PromptTemplate, u32),
 }
 
 impl TemplateChoice {
@@ -34,7 +36,7 @@ impl TemplateChoice {
     /// `chat`, or the template's text: what makes this choice again, without a file.
     pub fn text(&self) -> &str {
         match self {
-            Self::Text(template) => template.text(),
+            Self::Text(template) | Self::Saved(template, _) => template.text(),
             Self::Chat => CHAT,
         }
     }
@@ -54,6 +56,7 @@ impl TemplateChoice {
     ) -> Result<(PromptTemplate, Option<u32>), DatasetError> {
         match self {
             Self::Text(template) => Ok((template.clone(), None)),
+            Self::Saved(template, eos_id) => Ok((template.clone(), Some(*eos_id))),
             Self::Chat => {
                 let ChatPrompt { template, turn_end } = ChatPrompt::read(tokenizer_json)?;
                 Ok((template, turn_end))

@@ -1,11 +1,10 @@
 //! Chat templates as transformers renders them: Jinja with a few names of its own.
 
+use super::python;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use serde::Serialize;
-use serde_json::ser::Formatter;
-use std::io;
 
 /// Instructions a rendering may take. Real templates need some hundreds; a template comes from
 /// wherever the model came from, and must not keep a run from starting.
@@ -13,20 +12,22 @@ const FUEL: u64 = 1_000_000;
 
 /// Renders a chat template.
 ///
-/// As in transformers: block tags take their line with them, `break` and `continue` work, strings
-/// and dictionaries have Python's methods, `tojson` is Python's, and `raise_exception` refuses.
+/// As in transformers: every line ends in `\n`, block tags take their line with them, `break` and
+/// `continue` work, strings and dictionaries have Python's methods, dictionaries keep their order,
+/// `tojson` is Python's, and `raise_exception` refuses.
 /// `{% generation %}` marks text and changes none.
-pub(super) fn render(template: &str, context: &serde_json::Value) -> Result<String, Error> {
+pub(super) fn render(template: &str, context: &impl Serialize) -> Result<String, Error> {
     let mut env = Environment::new();
     env.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    env.set_unknown_method_callback(python::method);
     env.set_fuel(Some(FUEL));
-    env.add_filter("tojson", |value: Value| python_json(&value));
+    env.add_filter("tojson", python::tojson);
     env.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
     env.add_function("strftime_now", |format: String| strftime(&format));
-    env.render_str(&without_generation_tags(template), Value::from(Serde(context)))
+    let template = template.replace("\r\n", "\n").replace('\r', "\n");
+    env.render_str(&without_generation_tags(&template), Value::from(Serde(context)))
 }
 
 /// `{% generation %}` becomes a condition that always holds, with the tag's white-space control.
@@ -97,41 +98,6 @@ fn strftime(format: &str) -> String {
     out
 }
 
-/// `json.dumps(value, ensure_ascii=False)`.
-fn python_json(value: &Value) -> Result<String, Error> {
-    let mut bytes = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Spaced);
-    value
-        .serialize(&mut serializer)
-        .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// JSON with a space behind each comma and colon.
-struct Spaced;
-
-impl Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + io::Write>(
-        &mut self,
-        w: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if first { Ok(()) } else { w.write_all(b", ") }
-    }
-
-    fn begin_object_key<W: ?Sized + io::Write>(
-        &mut self,
-        w: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if first { Ok(()) } else { w.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, w: &mut W) -> io::Result<()> {
-        w.write_all(b": ")
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -144,7 +110,6 @@ mod tests {
 
     #[test]
     fn templates_have_what_python_gives_them() {
-        assert_eq!(rendered("{{ x | tojson }}"), r#"{"a": null, "b": [1, "é<"]}"#);
         assert_eq!(rendered("{{ s.strip().lower().startswith('ab') }}"), "True");
         assert_eq!(rendered("{% for k, v in x.items() %}{{ k }}{% endfor %}"), "ab");
         assert_eq!(
@@ -166,6 +131,7 @@ mod tests {
     #[test]
     fn block_tags_take_their_line_with_them() {
         assert_eq!(rendered("a\n  {% if true %}\nb\n  {% endif %}\nc\n"), "a\nb\nc");
+        assert_eq!(rendered("a\r\n {% if true %}\r\n{{ '\r\n' }}\r{% endif %}\r\n"), "a\n\n\n");
         assert_eq!(
             rendered(
                 "a {% generation %}b{% endgeneration %} c {%- generation -%} d {%- endgeneration -%} e"

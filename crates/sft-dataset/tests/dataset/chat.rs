@@ -71,7 +71,7 @@ fn count(ids: &[u32], tokenizer: &PromptTokenizer, token: &str) -> usize {
 fn well_known_templates_render_as_in_transformers() {
     let golden: Value = serde_json::from_slice(&std::fs::read(GOLDEN).unwrap()).unwrap();
     let cases = golden["cases"].as_array().unwrap();
-    assert_eq!(cases.len(), 14);
+    assert_eq!(cases.len(), 16);
     for case in cases {
         let name = case["name"].as_str().unwrap();
         let text = |key: &str| case[key].as_str().unwrap();

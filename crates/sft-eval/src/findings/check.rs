@@ -1,7 +1,9 @@
 //! A summary against the findings of its note.
 
+use super::detail::parts;
+use super::ending::is_cut_off;
 use super::frame::{LABELS, RELATIVES, is_frame};
-use super::quantity::{AGE, Quantity, quantities};
+use super::quantity::{AGE, Quantity};
 use super::reading::Reading;
 use super::repetition::repetitions;
 use super::tokens::{Kind, Token, name, tokens};
@@ -42,7 +44,7 @@ impl Check<'_> {
                 missing.extend(lacks.map(|lack| Missing { term: finding.term.clone(), lack }));
             }
         }
-        if !self.summary.trim_end_matches(['"', '”', '\'', ')']).ends_with(['.', '!', '?']) {
+        if is_cut_off(self.summary, &self.said) {
             missing.push(of_text(Lack::End));
         }
         missing
@@ -64,20 +66,25 @@ impl Check<'_> {
         {
             lacks.push(Lack::Side(side));
         }
-        let unsaid = finding.details.iter().filter(|d| !self.says(&mentions, finding.kind, d));
+        let unsaid = finding.details.iter().filter(|d| !self.says(&mentions, finding, d));
         lacks.extend(unsaid.map(|detail| Lack::Detail(detail.clone())));
         lacks
     }
 
     /// Are all numbers and words of a detail said in these mentions?
-    fn says(&self, mentions: &[usize], kind: FindingKind, detail: &str) -> bool {
-        let (numbers, words) = parts(detail);
+    fn says(&self, mentions: &[usize], finding: &Finding, detail: &str) -> bool {
+        let parts = parts(detail);
         let said = |wanted: &Quantity| {
             let mut numbers = mentions.iter().flat_map(|&m| self.said.quantities_of(m));
-            numbers.any(|number| wanted.agrees(number, kind))
+            numbers.any(|number| wanted.agrees(number, finding.kind))
         };
-        numbers.iter().all(said)
-            && words.iter().all(|word| mentions.iter().any(|&m| self.said.says(m, word)))
+        // what is not there has no polarity of its own: `denies dry cough`
+        let agrees = |at| !finding.present || self.said.denied[at] == parts.negated;
+        parts.numbers.iter().all(said)
+            && parts
+                .words
+                .iter()
+                .all(|word| mentions.iter().any(|&m| self.said.places(m, word).any(agrees)))
     }
 
     fn unsupported(&self) -> Vec<Unsupported> {
@@ -91,10 +98,12 @@ impl Check<'_> {
                 found.push((quantity.at.clone(), Reason::UnknownNumber));
             }
         }
+        found.extend(self.turned_words().map(|at| (at..at + 1, Reason::Polarity)));
         found.extend(self.foreign_words().map(|at| (at..at + 1, Reason::Word)));
         found.extend(repetitions(&self.said).into_iter().map(|at| (at, Reason::Repetition)));
         found.extend(self.labels().map(|at| (at..at + 1, Reason::OtherText)));
         found.sort_by_key(|(at, _)| (at.start, at.end));
+        found.dedup();
         let mut unsupported: Vec<Unsupported> = found
             .into_iter()
             .map(|(at, reason)| {
@@ -158,9 +167,26 @@ impl Check<'_> {
         }
         let own = said.quantities.iter().filter(|(_, of)| *of == Some(m));
         for (quantity, _) in own {
-            if !self.allows(i, &in_note, quantity, &sentence) {
+            let measured = matches!(finding.kind, FindingKind::Vital | FindingKind::Test);
+            if measured && finding.present && said.denied[quantity.at.start] {
+                problems.push((quantity.at.clone(), Reason::Polarity));
+            }
+            let suits = finding.kind != FindingKind::Vital || quantity.suits(&name(&finding.term));
+            if !suits || !self.allows(i, &in_note, quantity, &sentence) {
                 problems.push((quantity.at.clone(), Reason::Number(finding.term.clone())));
             }
+        }
+        if finding.present {
+            let parts: Vec<_> = finding.details.iter().map(|detail| parts(detail)).collect();
+            let turned = |polarity: bool| {
+                let words = parts.iter().filter(move |part| part.negated == polarity);
+                let words = words.flat_map(|part| &part.words);
+                words.flat_map(move |word| said.places(m, word)).filter(move |&at| {
+                    !said.states(at) && !said.cues[at] && said.denied[at] != polarity
+                })
+            };
+            let turned: BTreeSet<usize> = turned(true).chain(turned(false)).collect();
+            problems.extend(turned.into_iter().map(|at| (at..at + 1, Reason::Polarity)));
         }
         problems
     }
@@ -174,25 +200,30 @@ impl Check<'_> {
         sentence: &Range<usize>,
     ) -> bool {
         let finding = &self.findings[i];
-        let details = finding.details.iter().flat_map(|detail| parts(detail).0);
-        if details.into_iter().any(|detail| detail.agrees(said, finding.kind))
-            || in_note.iter().any(|&n| {
-                self.note.quantities_of(n).any(|number| number.agrees(said, finding.kind))
-            })
+        // a test has too many units to tell a wrong one from one that the note left out
+        let tested = finding.kind == FindingKind::Test && said.unit.is_some();
+        let kind = if tested { FindingKind::Symptom } else { finding.kind };
+        let details = finding.details.iter().flat_map(|detail| parts(detail).numbers);
+        if details.into_iter().any(|detail| detail.agrees(said, kind))
+            || in_note
+                .iter()
+                .any(|&n| self.note.quantities_of(n).any(|number| number.agrees(said, kind)))
         {
             return true;
         }
         // in sentences about no finding: the next visit, a stay
-        let free = |q: &Quantity| {
-            let own = self.note.sentences.iter().find(|s| s.contains(&q.at.start));
-            own.is_some_and(|own| self.note.mentions_in(own).is_empty())
-        };
         if self.said.mentions_in(sentence).is_empty()
-            && self.note.quantities.iter().any(|(q, _)| equal(q, said) && free(q))
+            && self.note.quantities.iter().any(|(q, _)| equal(q, said) && self.is_free(q))
         {
             return true;
         }
         self.is_name(said)
+    }
+
+    /// Is this number of the note said of no finding?
+    fn is_free(&self, number: &Quantity) -> bool {
+        let own = self.note.sentences.iter().find(|s| s.contains(&number.at.start));
+        own.is_some_and(|own| self.note.mentions_in(own).is_empty())
     }
 
     /// A number without a unit as in `type 2` or `2 kittens`: the note has the same two words.
@@ -210,8 +241,31 @@ impl Check<'_> {
         let own = pairs(&self.said, said);
         said.unit.is_none()
             && self.note.quantities.iter().any(|(q, _)| {
-                equal(q, said) && pairs(&self.note, q).iter().any(|pair| own.contains(pair))
+                (!q.is_time() || self.is_free(q))
+                    && equal(q, said)
+                    && pairs(&self.note, q).iter().any(|pair| own.contains(pair))
             })
+    }
+
+    /// Other words that the note only denies and the summary affirms, or the other way round:
+    /// `taking other tablets` for `not taking any other tablets`.
+    fn turned_words(&self) -> impl Iterator<Item = usize> {
+        let (note, said) = (&self.note, &self.said);
+        // words of details are checked with their findings
+        let details = self.findings.iter().flat_map(|finding| &finding.details);
+        let own: BTreeSet<String> = details.flat_map(|detail| parts(detail).words).collect();
+        (0..said.tokens.len()).filter(move |&at| {
+            let token = &said.tokens[at];
+            let other = !said.read[at] && !is_frame(&token.text, &token.stem);
+            if !token.is_word() || !other || own.contains(&token.stem) {
+                return false;
+            }
+            let same = (0..note.tokens.len()).filter(|&n| note.tokens[n].stem == token.stem);
+            let same: Vec<usize> = same.collect();
+            let affirmed = !said.has_cue(at) && same.iter().all(|&n| note.denied[n]);
+            let denied = said.denied[at] && same.iter().all(|&n| !note.has_cue(n));
+            !same.is_empty() && (affirmed || denied)
+        })
     }
 
     fn foreign_words(&self) -> impl Iterator<Item = usize> {
@@ -249,24 +303,4 @@ fn side(finding: &Finding) -> Option<Side> {
 /// The same number with the same unit.
 fn equal(a: &Quantity, b: &Quantity) -> bool {
     a.agrees(b, FindingKind::Symptom) && (a.unit == Some(AGE)) == (b.unit == Some(AGE))
-}
-
-/// The numbers of a detail, and the stems of its other words: those that are no frame words, or
-/// all of them where nothing else is left.
-fn parts(detail: &str) -> (Vec<Quantity>, Vec<String>) {
-    let tokens = tokens(detail);
-    let numbers = quantities(&tokens, &vec![false; tokens.len()]);
-    let outside = tokens.iter().enumerate().filter(|(at, token)| {
-        token.is_word() && !numbers.iter().any(|number| number.at.contains(at))
-    });
-    let words: Vec<_> = outside.map(|(_, token)| token).collect();
-    let telling: Vec<String> = words
-        .iter()
-        .filter(|token| !is_frame(&token.text, &token.stem))
-        .map(|token| token.stem.clone())
-        .collect();
-    if telling.is_empty() && numbers.is_empty() {
-        return (numbers, words.iter().map(|token| token.stem.clone()).collect());
-    }
-    (numbers, telling)
 }

@@ -76,6 +76,18 @@ pub(crate) const JOINS: &[&str] = &[
     "and", "or", "nor", "/", "plus", "&",
 ];
 
+/// Words that no sentence ends with.
+#[rustfmt::skip]
+pub(crate) const DANGLING: &[&str] = &[
+    "a", "an", "the", "this", "his", "her", "their", "its", "of", "in", "on", "at", "to", "for",
+    "with", "by", "from", "as", "since", "and", "or", "but", "plus", "while", "during", "about",
+    "into", "however", "although", "though", "than", "then", "where", "when", "whereas",
+    "including", "is", "are", "was", "were", "be", "been", "being", "has", "have", "had",
+    "having", "who", "which", "whose", "that", "per", "every", "not", "nor", "neither",
+    "without", "denies", "takes", "reports", "receives", "shows", "showed", "revealed",
+    "additionally", "furthermore", "moreover", "/",
+];
+
 /// People who are not the patient.
 #[rustfmt::skip]
 pub(crate) const RELATIVES: &[&str] = &[

@@ -6,24 +6,41 @@
 //! * A **mention** is a term or an alias as whole words, whatever their case, hyphens and plural
 //!   -s; `knee pain` is also found in `pain in the left knee`. The longest match wins.
 //! * A **negation** (`no`, `denies`, `without`, `negative for`, ...) reaches over lists to the end
-//!   of its clause; `;`, `but` and a new verb end it. `X is absent` and `X: none` look back.
+//!   of its clause; `;`, `but` and a new verb end it. `X is absent` and `X: none` look back, and
+//!   `does not deny` negates nothing. It reaches results too (`showed no X`), but not the test in
+//!   `no X on the Y`.
 //! * A **number** belongs to the finding before it, or to the one after it (`500 mg of X`, `3-day
 //!   history of X`); a bare list (`fever and cough for 3 days`) shares it. Number words are
-//!   digits, and units have one spelling.
+//!   digits, units have one spelling, and `od`, `bd`, `tds` and `qds` are so many times a day. `<5`
+//!   is not 5. The unit may be left out of a vital sign or a test result. Where the note left it
+//!   out, a test gets none, and a vital sign of a known name one of its own.
+//! * A **time in words** is read like a number: days of the week, `yesterday`, `last night`, `at
+//!   bedtime`, `with meals`, `as needed` and the like, a closed list.
 //! * A **side** belongs to the finding it stands before, else to the one before it.
 //! * Every **other word** must be a word of the note, of the findings, or a frame word: one that
-//!   states nothing by itself.
+//!   states nothing by itself. One that the note only denies may not be affirmed, nor the other
+//!   way round.
 //!
-//! Complete: each finding is mentioned with its polarity, side and details, and the text ends
-//! with a full stop. Supported: no mention has another polarity, side or number than the note
-//! gives it, no word is foreign, nothing is repeated and no other text follows.
+//! Complete: each finding is mentioned with its polarity, side and details, and the text ends with
+//! a full stop, behind a word that can end a sentence. Supported: no mention has another polarity,
+//! side, number or time than the note gives it, no word is foreign, nothing is repeated and no
+//! other text follows.
 //!
-//! What words cannot show: a finding made up from words of the note that the sidecar does not
-//! list; two findings joined by a verb that relates them wrongly (`pneumonia caused the fever`); a
-//! dropped `suspected`; who did what and in which order; and that a summary is no summary but a
+//! What words cannot show, so that it passes: a finding made up from words of the note that the
+//! sidecar does not list; two findings joined by a verb that relates them wrongly (`pneumonia
+//! caused the fever`); a dropped `suspected`; who did what and in which order; `since Monday` for
+//! `on Monday`; a time outside the closed list (`in March`, `at dawn`) that the note says of
+//! another finding; a number, a time or a `no` said twice of one finding; a middle sentence that
+//! states nothing; °F for °C where the note gives no unit; and that a summary is no summary but a
 //! copy of its note.
+//!
+//! What fails although it is right: another name that is no alias (`afebrile` for `no fever`),
+//! `every 8 hours` for `three times daily`, 48 hours for two days, and a time so far from its
+//! finding that another one stands nearer.
 
 mod check;
+mod detail;
+mod ending;
 mod frame;
 mod jsonl;
 mod mentions;
@@ -31,6 +48,7 @@ mod negation;
 mod quantity;
 mod reading;
 mod repetition;
+mod times;
 mod tokens;
 mod verdict;
 

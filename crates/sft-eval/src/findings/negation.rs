@@ -12,6 +12,8 @@ pub(crate) struct Negations {
     pub(crate) negated: Vec<bool>,
     /// Of each token: is it a cue that negates? Such a word states nothing else.
     pub(crate) cues: Vec<bool>,
+    /// Of each token: does a negation reach it?
+    pub(crate) denied: Vec<bool>,
 }
 
 pub(crate) fn is_join(token: &Token) -> bool {
@@ -30,8 +32,11 @@ pub(crate) fn negations(
     listed: &[bool],
     findings: &[Finding],
 ) -> Negations {
-    let mut result =
-        Negations { negated: vec![false; mentions.len()], cues: vec![false; tokens.len()] };
+    let mut result = Negations {
+        negated: vec![false; mentions.len()],
+        cues: vec![false; tokens.len()],
+        denied: vec![false; tokens.len()],
+    };
     for i in 0..mentions.len() {
         let ends_list = !listed.get(i + 1).copied().unwrap_or(false);
         let is_test = findings[mentions[i].findings[0]].kind == FindingKind::Test;
@@ -44,6 +49,13 @@ pub(crate) fn negations(
     }
     for sentence in sentences {
         forward(tokens, sentence.clone(), mentions, findings, &mut result);
+    }
+    for at in 0..tokens.len() {
+        let behind = tokens[at].is_word() && !result.cues[at];
+        if behind && let Some(cue) = backward(tokens, at + 1, true) {
+            result.cues[cue].fill(true);
+            result.denied[at] = true;
+        }
     }
     result
 }
@@ -114,6 +126,17 @@ fn cue(tokens: &[Token], at: usize) -> usize {
     }
 }
 
+/// Does a mention stand behind a result and a preposition?
+fn said_on(tokens: &[Token], mention: usize, cues: &[bool]) -> bool {
+    let skipped =
+        |t: &Token| t.side().is_some() || t.is(&["a", "an", "the", "his", "her", "their"]);
+    let before = (0..mention).rev().find(|&at| !skipped(&tokens[at]));
+    before.is_some_and(|at| {
+        let result = at.checked_sub(1).is_some_and(|at| tokens[at].is_word() && !cues[at]);
+        tokens[at].is(&["on", "in", "by", "at", "from"]) && result
+    })
+}
+
 fn forward(
     tokens: &[Token],
     sentence: Range<usize>,
@@ -130,9 +153,22 @@ fn forward(
             if item_seen && (kind == FindingKind::Vital || begins_statement) {
                 negating = false;
             }
+            // `no fracture on the X-ray`
+            if kind == FindingKind::Test && said_on(tokens, mentions[i].at.start, &result.cues) {
+                negating = false;
+            }
             result.negated[i] |= negating;
             item_seen = true;
             at = mentions[i].at.end;
+            continue;
+        }
+        // `does not deny X` affirms it
+        if token.is(&["not", "never", "without"])
+            && tokens.get(at + 1).is_some_and(|t| t.is(&["deny", "denies", "denied", "denying"]))
+        {
+            result.cues[at..at + 2].fill(true);
+            (negating, item_seen) = (false, false);
+            at += 2;
             continue;
         }
         let length = if result.cues[at] { 0 } else { cue(tokens, at) };
@@ -147,6 +183,7 @@ fn forward(
         if is_break(token) || new_statement {
             negating = false;
         }
+        result.denied[at] |= negating;
         item_seen |= is_join(token);
         at += 1;
     }

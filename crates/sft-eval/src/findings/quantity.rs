@@ -1,6 +1,7 @@
 //! Numbers with their units, in one spelling.
 
 use super::FindingKind;
+use super::times::{self, time};
 use super::tokens::{Kind, Token};
 use std::ops::Range;
 
@@ -10,6 +11,8 @@ pub(crate) struct Quantity {
     pub(crate) value: Value,
     /// One spelling for each unit.
     pub(crate) unit: Option<&'static str>,
+    /// `<` in `<5 mg` and `less than 5 mg`.
+    pub(crate) bound: Option<char>,
     /// Its tokens.
     pub(crate) at: Range<usize>,
 }
@@ -18,6 +21,8 @@ pub(crate) struct Quantity {
 pub(crate) enum Value {
     Number(f64),
     Ratio(f64, f64),
+    /// Not a number but a time in words: `at night`.
+    Time(&'static str),
 }
 
 /// Years of a person.
@@ -30,20 +35,53 @@ impl Quantity {
     /// test and a ratio.
     pub(crate) fn agrees(&self, other: &Self, kind: FindingKind) -> bool {
         let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
-        let same_value = match (self.value, other.value) {
+        let ((mine, unit), (theirs, other_unit)) = (self.in_days(), other.in_days());
+        let same_value = match (mine, theirs) {
             (Value::Number(a), Value::Number(b)) => close(a, b),
             (Value::Ratio(a, c), Value::Ratio(b, d)) => close(a, b) && close(c, d),
+            (Value::Time(a), Value::Time(b)) => a == b,
             _ => false,
         };
         let may_lack = matches!(kind, FindingKind::Vital | FindingKind::Test)
             || matches!(self.value, Value::Ratio(..));
-        let one_lacks = self.unit.is_none() != other.unit.is_none();
-        same_value && (self.unit == other.unit || may_lack && one_lacks)
+        let one_lacks = unit.is_none() != other_unit.is_none();
+        same_value && self.bound == other.bound && (unit == other_unit || may_lack && one_lacks)
+    }
+
+    /// Two weeks are 14 days.
+    fn in_days(&self) -> (Value, Option<&'static str>) {
+        match (self.value, self.unit) {
+            (Value::Number(weeks), Some("week")) => (Value::Number(weeks * 7.0), Some("day")),
+            same => same,
+        }
+    }
+
+    pub(crate) fn is_time(&self) -> bool {
+        matches!(self.value, Value::Time(_))
+    }
+
+    /// Can the vital sign of this name have this unit? One of another name can have any.
+    pub(crate) fn suits(&self, vital: &[String]) -> bool {
+        let named = |words: &[&str]| vital.iter().any(|word| words.contains(&word.as_str()));
+        let units: &[&str] = match () {
+            () if named(&["pulse", "heart", "hr", "respiratory", "rr"]) => &[PER_MINUTE],
+            () if named(&["saturation", "spo2", "sat"]) => &["%"],
+            () if named(&["temperature", "temp"]) => &["c", "f"],
+            () if named(&["pressure", "bp"]) => &["mmhg"],
+            () if named(&["bmi"]) => &["kg/m2"],
+            () if named(&["weight"]) => &["kg"],
+            () if named(&["glucose", "sugar"]) => &["mg/dl", "mmol/l"],
+            () => return true,
+        };
+        self.is_time() || self.unit.is_none_or(|unit| units.contains(&unit))
     }
 
     /// Can a finding of this kind have such a number at all?
     pub(crate) fn fits(&self, kind: FindingKind) -> bool {
         use FindingKind::{Drug, Procedure, Symptom, Test, Vital};
+        if let Value::Time(time) = self.value {
+            return times::fits(time, kind);
+        }
         match self.unit {
             None if matches!(self.value, Value::Ratio(..)) => {
                 matches!(kind, Vital | Symptom | Test)
@@ -54,7 +92,8 @@ impl Quantity {
             Some(unit) if unit.starts_with("hours apart") => kind == Drug,
             Some("mmhg" | "per minute") => kind == Vital,
             Some("c" | "f") => matches!(kind, Vital | Symptom),
-            Some("%" | "mg/dl" | "g/dl" | "mmol/l" | "mg/l" | "kg") => matches!(kind, Vital | Test),
+            Some("%" | "kg") => matches!(kind, Vital | Test),
+            Some(unit) if unit.contains('/') => matches!(kind, Vital | Test),
             Some("hour" | "day" | "week" | "month" | "year" | "minute") => {
                 !matches!(kind, Vital | Test)
             }
@@ -86,7 +125,7 @@ pub(crate) fn quantities(tokens: &[Token], taken: &[bool]) -> Vec<Quantity> {
     for i in (1..found.len()).rev() {
         let between = &tokens[found[i - 1].at.end..found[i].at.start];
         let joined = matches!(between, [t] if t.kind == Kind::Dash || t.is(&["to", "or"]));
-        if joined && found[i - 1].unit.is_none() {
+        if joined && found[i - 1].unit.is_none() && !found[i - 1].is_time() {
             found[i - 1].unit = found[i].unit;
         }
     }
@@ -95,19 +134,26 @@ pub(crate) fn quantities(tokens: &[Token], taken: &[bool]) -> Vec<Quantity> {
 
 fn parse(tokens: &[Token], at: usize, follows: bool) -> Option<Quantity> {
     let word = |i: usize| tokens.get(i).filter(|t| t.is_word()).map_or("", |t| t.text.as_str());
-    let quantity =
-        |value: f64, unit, end| Some(Quantity { value: Value::Number(value), unit, at: at..end });
+    let whole = |value, unit, end| Some(Quantity { value, unit, bound: None, at: at..end });
+    let quantity = |value: f64, unit, end| whole(Value::Number(value), unit, end);
     let token = tokens.get(at)?;
+    if let Some((bound, start)) = bound(tokens, at) {
+        let inner = parse(tokens, start, false)?;
+        return Some(Quantity { bound: Some(bound), at: at..inner.at.end, ..inner });
+    }
+    if let Some((time, end)) = time(tokens, at) {
+        return whole(Value::Time(time), None, end);
+    }
     if let Kind::Ratio(a, b) = token.kind {
         let (unit, end) = unit(tokens, at + 1).map_or((None, at + 1), |u| (Some(u.0), u.2));
-        return Some(Quantity { value: Value::Ratio(a, b), unit, at: at..end });
+        return whole(Value::Ratio(a, b), unit, end);
     }
     match token.text.as_str() {
-        "daily" => return quantity(1.0, Some(PER_DAY), at + 1),
+        "daily" | "od" | "qd" => return quantity(1.0, Some(PER_DAY), at + 1),
         "weekly" => return quantity(1.0, Some("per week"), at + 1),
-        "bid" => return quantity(2.0, Some(PER_DAY), at + 1),
-        "tid" => return quantity(3.0, Some(PER_DAY), at + 1),
-        "qid" => return quantity(4.0, Some(PER_DAY), at + 1),
+        "bid" | "bd" => return quantity(2.0, Some(PER_DAY), at + 1),
+        "tid" | "tds" => return quantity(3.0, Some(PER_DAY), at + 1),
+        "qid" | "qds" => return quantity(4.0, Some(PER_DAY), at + 1),
         "every" | "each" | "per" | "a" if matches!(word(at + 1), "day") => {
             let is_rate = token.text != "a" || follows;
             return quantity(1.0, Some(if is_rate { PER_DAY } else { "day" }), at + 2);
@@ -149,7 +195,7 @@ fn parse(tokens: &[Token], at: usize, follows: bool) -> Option<Quantity> {
         && value >= 50.0
     {
         let (unit, end) = unit(tokens, end).map_or((None, end), |u| (Some(u.0), u.2));
-        return Some(Quantity { value: Value::Ratio(value, below), unit, at: at..end });
+        return whole(Value::Ratio(value, below), unit, end);
     }
     if matches!(word(end), "times" | "time" | "x")
         && let Some((period, end)) = period(tokens, end + 1)
@@ -171,6 +217,18 @@ fn parse(tokens: &[Token], at: usize, follows: bool) -> Option<Quantity> {
         (Some("year") | None, _, _) if aged => quantity(value, Some(AGE), after),
         _ => quantity(value * scale, name, after),
     }
+}
+
+/// `<`, `less than` before a number: the sign and where the number begins.
+fn bound(tokens: &[Token], at: usize) -> Option<(char, usize)> {
+    let (token, next) = (tokens.get(at)?, tokens.get(at + 1)?);
+    let (sign, start) = match token.text.as_str() {
+        "<" | ">" | "≤" | "≥" => (token.text.chars().next()?, at + 1),
+        "less" | "fewer" | "lower" if next.is(&["than"]) => ('<', at + 2),
+        "more" | "greater" | "higher" if next.is(&["than"]) => ('>', at + 2),
+        _ => return None,
+    };
+    number(tokens, start).map(|_| (sign, start))
 }
 
 /// `daily`, `a day`, `per week`: the unit and where it ends.
@@ -228,18 +286,43 @@ fn number(tokens: &[Token], at: usize) -> Option<(f64, usize)> {
     below(at).map(|value| (value, at + 1))
 }
 
+/// A unit of laboratories.
+fn ratio(amount: &str, volume: &str) -> Option<&'static str> {
+    Some(match (amount, volume) {
+        ("mg", "dl") => "mg/dl",
+        ("g", "dl") => "g/dl",
+        ("ng", "dl") => "ng/dl",
+        ("mg", "l") => "mg/l",
+        ("g", "l") => "g/l",
+        ("mmol", "l") => "mmol/l",
+        ("umol" | "µmol", "l") => "µmol/l",
+        ("meq", "l") => "meq/l",
+        ("miu" | "mu", "l") => "miu/l",
+        ("u" | "iu", "l") => "iu/l",
+        ("ng", "ml") => "ng/ml",
+        ("pg", "ml") => "pg/ml",
+        ("ml", "min" | "minute") => "ml/min",
+        ("mm", "h" | "hr" | "hour") => "mm/h",
+        ("kg", "m2" | "m²") => "kg/m2",
+        _ => return None,
+    })
+}
+
 /// The unit at a place: its name, what to multiply with, and where it ends.
 fn unit(tokens: &[Token], at: usize) -> Option<(&'static str, f64, usize)> {
     let word = |i: usize| tokens.get(i).filter(|t| t.is_word()).map_or("", |t| t.text.as_str());
+    // `x10^9/L`
+    let is = |i: usize, text: &str| tokens.get(i).is_some_and(|token| token.text == text);
+    let start = at + usize::from(word(at) == "x");
+    if is(start, "10") && is(start + 1, "9") && is(start + 2, "/") && is(start + 3, "l") {
+        return Some(("10^9/l", 1.0, start + 4));
+    }
     let three = (word(at), word(at + 1), word(at + 2));
     let (name, scale, length) = match three {
         ("beats" | "breaths", "per" | "/" | "a", "minute" | "min") => (PER_MINUTE, 1.0, 3),
         ("per" | "/", "minute" | "min", _) => (PER_MINUTE, 1.0, 2),
         ("bpm", ..) => (PER_MINUTE, 1.0, 1),
-        ("mg", "/" | "per", "dl") => ("mg/dl", 1.0, 3),
-        ("g", "/" | "per", "dl") => ("g/dl", 1.0, 3),
-        ("mg", "/" | "per", "l") => ("mg/l", 1.0, 3),
-        ("mmol", "/" | "per", "l") => ("mmol/l", 1.0, 3),
+        (amount, "/" | "per", volume) if let Some(name) = ratio(amount, volume) => (name, 1.0, 3),
         ("°" | "degrees" | "degree", "c" | "celsius", _) => ("c", 1.0, 2),
         ("°" | "degrees" | "degree", "f" | "fahrenheit", _) => ("f", 1.0, 2),
         ("°" | "degrees" | "c" | "celsius", ..) => ("c", 1.0, 1),

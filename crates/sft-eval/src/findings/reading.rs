@@ -24,6 +24,9 @@ pub(crate) struct Reading {
     owner: Vec<Option<usize>>,
     /// Tokens that are names, numbers, sides or cues: they state what was read from them.
     pub(crate) read: Vec<bool>,
+    /// Tokens that negate, and tokens that a negation reaches.
+    pub(crate) cues: Vec<bool>,
+    pub(crate) denied: Vec<bool>,
 }
 
 impl Reading {
@@ -46,6 +49,8 @@ impl Reading {
             quantities: Vec::new(),
             sides: Vec::new(),
             negated: negations.negated,
+            cues: negations.cues,
+            denied: negations.denied,
             tokens,
             sentences,
             mentions,
@@ -55,8 +60,8 @@ impl Reading {
         reading.owner = reading.owners(findings);
         reading.quantities = reading.assign(found, findings);
         reading.sides = reading.assign_sides();
-        for (is_read, cue) in reading.read.iter_mut().zip(negations.cues) {
-            *is_read |= cue;
+        for (is_read, cue) in reading.read.iter_mut().zip(&reading.cues) {
+            *is_read |= *cue;
         }
         for (_, token, _) in &reading.sides {
             reading.read[*token] = true;
@@ -109,10 +114,27 @@ impl Reading {
         before.into_iter().find(|sides| !sides.is_empty()).unwrap_or_default()
     }
 
-    /// The words said about a mention.
-    pub(crate) fn says(&self, mention: usize, stem: &str) -> bool {
-        self.tokens.iter().enumerate().any(|(at, token)| {
-            token.stem == stem && self.owner[at].is_some_and(|of| self.shares(mention, of, at))
+    /// Is this token a part of a name or of a number?
+    pub(crate) fn states(&self, at: usize) -> bool {
+        self.mentions.iter().any(|mention| mention.at.contains(&at))
+            || self.quantities.iter().any(|(quantity, _)| quantity.at.contains(&at))
+    }
+
+    /// Does the sentence around a token negate anything?
+    pub(crate) fn has_cue(&self, at: usize) -> bool {
+        let sentence = self.sentences.iter().find(|sentence| sentence.contains(&at));
+        sentence.is_some_and(|sentence| self.cues[sentence.clone()].contains(&true))
+    }
+
+    /// The places where a word is said about a mention.
+    pub(crate) fn places<'a>(
+        &'a self,
+        mention: usize,
+        stem: &'a str,
+    ) -> impl Iterator<Item = usize> + 'a {
+        (0..self.tokens.len()).filter(move |&at| {
+            self.tokens[at].stem == stem
+                && self.owner[at].is_some_and(|of| self.shares(mention, of, at))
         })
     }
 

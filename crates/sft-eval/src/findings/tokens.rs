@@ -114,7 +114,9 @@ impl Scanner<'_> {
             '℃' => self.mark_word("c", c),
             '%' => self.mark_word("%", c),
             '/' => self.mark_word("/", c),
+            '<' | '>' | '≤' | '≥' if self.bounds() => self.mark_word(&c.to_string(), c),
             '0'..='9' => self.number(),
+            '.' if is_digit(after) && !before.is_some_and(char::is_alphanumeric) => self.number(),
             _ if c.is_alphabetic() => self.word(),
             ':' => self.mark(Kind::Colon, c),
             ';' => self.mark(Kind::Semicolon, c),
@@ -133,6 +135,12 @@ impl Scanner<'_> {
             }
             _ => self.at += c.len_utf8(),
         }
+    }
+
+    /// Does a number follow a sign like `<`?
+    fn bounds(&self) -> bool {
+        let rest = self.text[self.at..].trim_start_matches(['<', '>', '≤', '≥', '=', ' ', '.']);
+        rest.starts_with(|c: char| c.is_ascii_digit())
     }
 
     fn mark_word(&mut self, text: &str, c: char) {

@@ -39,7 +39,7 @@ pub struct Missing {
 pub enum Lack {
     /// There is no text.
     Text,
-    /// The text stops in mid-sentence.
+    /// The text stops in mid-sentence, or its last sentence states nothing.
     End,
     /// The finding is not mentioned.
     Mention,
@@ -80,13 +80,14 @@ pub struct Unsupported {
 pub enum Reason {
     /// Neither a word of the note or its findings nor a frame word.
     Word,
-    /// The finding is negated here and present in the note, or the other way round.
+    /// The finding, its result or another word is negated here and not in the note, or the other
+    /// way round.
     Polarity,
     /// The note gives this finding no such side.
     Side(String),
-    /// The note gives this finding no such number.
+    /// The note gives this finding no such number or time.
     Number(String),
-    /// The note has no such number.
+    /// The note has no such number or time.
     UnknownNumber,
     /// The note says it of somebody else.
     OtherPerson,
@@ -104,7 +105,7 @@ impl fmt::Display for Unsupported {
             Reason::Polarity => write!(f, "`{words}` is negated wrongly, or should be"),
             Reason::Side(term) => write!(f, "`{words}` is not the side of {term}"),
             Reason::Number(term) => write!(f, "`{words}` is not said of {term}"),
-            Reason::UnknownNumber => write!(f, "`{words}` is no number of the note"),
+            Reason::UnknownNumber => write!(f, "`{words}` is no number or time of the note"),
             Reason::OtherPerson => write!(f, "`{words}` is said of somebody else"),
             Reason::Repetition => write!(f, "`{words}` was said before"),
             Reason::OtherText => write!(f, "`{words}` begins another text"),

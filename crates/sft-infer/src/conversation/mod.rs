@@ -3,6 +3,8 @@
 //! Nothing of it is written to disk; the history of the up key lives in memory.
 
 mod command;
+#[cfg(unix)]
+mod restore;
 mod screen;
 mod session;
 mod settings;

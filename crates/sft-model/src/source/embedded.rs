@@ -72,17 +72,67 @@ fn unpacked(caches: &[PathBuf]) -> Result<PathBuf, SourceError> {
     }
     let name = format!("embedded-{:016x}", hash());
     let mut refusal = SourceError::NoCache;
-    for root in caches.iter().map(|cache| cache.join(&name)) {
-        let base = write_missing(&root.join(BASE_DIR), BASE);
-        match base.and_then(|()| write_missing(&root.join(SAMPLE_DIR), SAMPLE)) {
+    for cache in caches {
+        let root = cache.join(&name);
+        let base = private(cache).and_then(|()| hold_exactly(&root.join(BASE_DIR), BASE));
+        match base.and_then(|()| hold_exactly(&root.join(SAMPLE_DIR), SAMPLE)) {
             Ok(()) => return Ok(root),
             Err((path, source)) => {
-                let (action, variable) = ("write", "XDG_CACHE_HOME");
+                let (action, variable) = ("use", "XDG_CACHE_HOME");
                 refusal = SourceError::Cache { path, action, variable, source };
             }
         }
     }
     Err(refusal)
+}
+
+/// In the folder for temporary files, which all users share, a cache must be this user's own and closed to others.
+fn private(cache: &Path) -> Result<(), (PathBuf, io::Error)> {
+    #[cfg(unix)]
+    if cache.parent() == Some(&std::env::temp_dir()) {
+        return own(cache).map_err(|error| (cache.into(), error));
+    }
+    let _ = cache;
+    Ok(())
+}
+
+#[cfg(unix)]
+fn own(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let somebody_else = || io::Error::other("it belongs to somebody else");
+    let found = folder.symlink_metadata()?;
+    if !found.is_dir() {
+        return Err(somebody_else());
+    }
+    // What this process makes tells who it is.
+    let probe = numbered(&folder.join("owner"));
+    fs::File::create_new(&probe)?;
+    let user = probe.symlink_metadata().map(|file| file.uid());
+    fs::remove_file(&probe)?;
+    if found.uid() != user? {
+        return Err(somebody_else());
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+}
+
+/// Writes what is missing, and removes what another program put beside it: a model's reader would take it.
+fn hold_exactly(folder: &Path, files: &[File]) -> Result<(), (PathBuf, io::Error)> {
+    write_missing(folder, files)?;
+    for entry in fs::read_dir(folder).map_err(|error| (folder.into(), error))? {
+        let path = entry.map_err(|error| (folder.into(), error))?.path();
+        let is_ours = files.iter().any(|(name, _)| path.ends_with(name));
+        // Another process is writing these.
+        let is_partial = path.extension().is_some_and(|extension| extension == "tmp");
+        if !is_ours && !is_partial {
+            fs::remove_file(&path).map_err(|error| (path, error))?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes what is not there byte for byte. Two processes that do this at once write the same files, each whole.
@@ -104,14 +154,19 @@ fn holds(path: &Path, bytes: &[u8]) -> bool {
 
 /// Writes a file beside its place and moves it there.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let partial = path.with_added_extension(format!("{}-{number}.tmp", std::process::id()));
+    let partial = numbered(path);
     let moved = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path));
     if moved.is_err() {
         let _ = fs::remove_file(&partial);
     }
     moved
+}
+
+/// A name of this process alone, beside a path.
+fn numbered(path: &Path) -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    path.with_added_extension(format!("{}-{number}.tmp", std::process::id()))
 }
 
 /// FNV-1a over names, lengths and contents. It only tells versions apart: the bytes themselves are compared.

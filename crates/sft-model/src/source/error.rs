@@ -16,6 +16,17 @@ pub enum SourceError {
         /// The name as it was given.
         name: String,
     },
+    /// A local folder has the name of the owner on the hub.
+    #[error(
+        "there is no folder ./{name}; the local `{owner}` hides the hub id {name}: run in another folder, rename it, or \
+         give the folder that is meant (--model_name DIR, --model_path DIR)"
+    )]
+    Hidden {
+        /// The name as it was given.
+        name: String,
+        /// Its first part, which is here.
+        owner: String,
+    },
     /// A file where a folder is needed.
     #[error(
         "{} is a file; give the folder that holds config.json (--model_name DIR, --model_path DIR)",
@@ -45,6 +56,15 @@ pub enum SourceError {
     Revision {
         /// As it was given.
         revision: String,
+    },
+    /// No hub can have this address.
+    #[error(
+        "HF_ENDPOINT is `{endpoint}`, which is not the plain address of a hub; give http:// or https:// and a host, \
+         without a user name or password"
+    )]
+    Endpoint {
+        /// The address, without what may be secret.
+        endpoint: String,
     },
     /// The token cannot be sent.
     #[error(
@@ -87,6 +107,15 @@ pub enum SourceError {
         id: String,
         /// What is missing or wrong, and the remedy.
         reason: String,
+    },
+    /// The repository holds a model that cannot be computed.
+    #[error("{id} cannot be used")]
+    Config {
+        /// The repository.
+        id: String,
+        /// What is wrong with its `config.json`.
+        #[source]
+        source: Box<crate::ModelError>,
     },
     /// Told to stay offline, and the cache is not enough.
     #[error(

@@ -87,7 +87,10 @@ impl Place {
         } else if path.exists() {
             Err(SourceError::NotAFolder { path: path.into() })
         } else if !names::is_hub_id(name) {
-            Err(SourceError::NoFolder { name: name.into() })
+            Err(match names::owner(name) {
+                Some(owner) => SourceError::Hidden { name: name.into(), owner: owner.into() },
+                None => SourceError::NoFolder { name: name.into() },
+            })
         } else if cfg!(not(feature = "hub")) {
             Err(SourceError::NoHub { id: name.into() })
         } else {
@@ -133,6 +136,12 @@ pub fn locate(
     }
 }
 
+/// The commit of a folder that [`locate`] gave for a model of the hub.
+pub fn commit_of(folder: &Path) -> Option<&str> {
+    folder.parent().filter(|parent| parent.ends_with("snapshots"))?;
+    folder.file_name()?.to_str()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -149,6 +158,9 @@ mod tests {
             assert_eq!(place("owner/name").unwrap(), Place::Hub("owner/name".into()));
         }
         assert!(matches!(place("Cargo.toml").unwrap_err(), SourceError::NotAFolder { .. }));
+        // Tests run in the crate's folder, which has `src`.
+        let error = place("src/model").unwrap_err();
+        assert!(matches!(error, SourceError::Hidden { .. }), "{error}");
         for name in ["./no/where", "nowhere", "../up/there"] {
             assert!(matches!(place(name).unwrap_err(), SourceError::NoFolder { .. }), "{name}");
         }

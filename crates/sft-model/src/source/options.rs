@@ -19,16 +19,25 @@ pub struct SourceOptions {
 impl SourceOptions {
     /// As the environment says.
     pub fn from_env() -> Self {
-        let cache_dirs = user_cache().into_iter().chain([env::temp_dir()]);
+        let own = user_cache().map(|dir| dir.join("sft"));
         Self {
             revision: None,
-            cache_dirs: cache_dirs.map(|dir| dir.join("sft")).collect(),
+            cache_dirs: own.into_iter().chain([temporary_cache()]).collect(),
             hub: HubOptions::from_env(),
         }
     }
 }
 
-/// How the hub is reached. `Debug` does not show the token.
+/// An address for a message: without a user's name and password, and on one line.
+pub(super) fn without_secret(address: &str) -> String {
+    let shown = match address.rsplit_once('@') {
+        Some((_, host)) => format!("(hidden)@{host}"),
+        None => address.to_owned(),
+    };
+    shown.escape_debug().to_string()
+}
+
+/// How the hub is reached. `Debug` does not show the token, nor a password in the endpoint.
 #[derive(Clone)]
 pub struct HubOptions {
     /// Where the hub answers; `None`: the public one.
@@ -43,6 +52,8 @@ pub struct HubOptions {
     pub attempts: usize,
     /// Pause before the second attempt; each later one is twice as long.
     pub retry_wait: Duration,
+    /// How long the hub may send nothing before a connection counts as broken.
+    pub stall: Duration,
 }
 
 impl Default for HubOptions {
@@ -54,6 +65,7 @@ impl Default for HubOptions {
             offline: false,
             attempts: 4,
             retry_wait: Duration::from_secs(1),
+            stall: Duration::from_secs(30),
         }
     }
 }
@@ -61,7 +73,7 @@ impl Default for HubOptions {
 impl fmt::Debug for HubOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubOptions")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &self.endpoint.as_deref().map(without_secret))
             .field("token", &self.token.as_ref().map(|_| "(hidden)"))
             .field("cache", &self.cache)
             .field("offline", &self.offline)
@@ -103,6 +115,13 @@ impl HubOptions {
 /// A variable that is set to something.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+/// A folder for this user among the temporary files of all.
+fn temporary_cache() -> PathBuf {
+    let plain = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(variable).filter(plain);
+    env::temp_dir().join(user.map_or("sft".into(), |user| format!("sft-{user}")))
 }
 
 /// The folder for what programs of this user keep and could make again.

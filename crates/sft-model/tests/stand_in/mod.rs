@@ -56,6 +56,10 @@ pub struct Faults {
     pub web_page: bool,
     /// A missing repository is answered like this, as the hub does without a token.
     pub missing_is_401: bool,
+    /// Answers whose path contains this stop for some seconds: after so many bytes of the body, or before any answer.
+    pub stalls: Option<(&'static str, Option<usize>)>,
+    /// Headers of answers whose path ends so: set to this, or left out.
+    pub headers: Vec<(&'static str, &'static str, Option<String>)>,
 }
 
 #[derive(Default)]
@@ -63,6 +67,7 @@ struct State {
     repos: BTreeMap<String, Repo>,
     faults: Faults,
     requests: Vec<String>,
+    with_token: Vec<String>,
 }
 
 /// A hub that runs until the process ends.
@@ -95,6 +100,13 @@ impl StandIn {
     /// The requests since the last call, as `path range`.
     pub fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().requests)
+    }
+}
+
+impl StandIn {
+    /// The paths so far that were asked for with a token.
+    pub fn with_token(&self) -> Vec<String> {
+        self.state.lock().unwrap().with_token.clone()
     }
 }
 
@@ -132,14 +144,28 @@ fn serve(stream: TcpStream, state: &Mutex<State>, own: &str) -> std::io::Result<
     };
     let Some(path) = lines.first().and_then(|line| line.split(' ').nth(1)) else { return Ok(()) };
     let (range, token) = (header("range"), header("authorization"));
-    let (answer, cut) = {
+    let (answer, cut, stall) = {
         let mut state = state.lock().unwrap();
         let text = format!("{path} {}", range.as_deref().unwrap_or_default());
         state.requests.push(text.trim().to_owned());
-        let answer = state.answer(path, range.as_deref(), token.as_deref(), own);
+        if token.is_some() {
+            state.with_token.push(path.to_owned());
+        }
+        let mut answer = state.answer(path, range.as_deref(), token.as_deref(), own);
+        for (end, name, value) in &state.faults.headers {
+            if path.ends_with(end) && !path.starts_with("/linked/") {
+                answer.1.retain(|(header, _)| header != name);
+                answer.1.extend(value.clone().map(|value| (*name, value)));
+            }
+        }
         let cut = state.cut(path, answer.2.len());
-        (answer, cut)
+        let stall = state.faults.stalls.filter(|(part, _)| path.contains(part));
+        (answer, cut, stall.map(|(_, after)| after))
     };
+    let pause = || std::thread::sleep(std::time::Duration::from_secs(20));
+    if stall == Some(None) {
+        pause();
+    }
     let (status, headers, body) = answer;
     let mut head = format!("HTTP/1.1 {status} x\r\nConnection: close\r\n");
     for (name, value) in headers {
@@ -148,6 +174,10 @@ fn serve(stream: TcpStream, state: &Mutex<State>, own: &str) -> std::io::Result<
     let _ = write!(head, "Content-Length: {}\r\n\r\n", body.len());
     let mut stream = stream;
     stream.write_all(head.as_bytes())?;
+    if let Some(Some(after)) = stall {
+        stream.write_all(&body[..after.min(body.len())])?;
+        pause();
+    }
     stream.write_all(&body[..cut])?;
     stream.flush()
 }

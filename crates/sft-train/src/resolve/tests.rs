@@ -302,6 +302,27 @@ fn the_embedded_rows_come_as_a_pair() {
 }
 
 #[test]
+fn what_belongs_together_is_replaced_together() {
+    let saved = Options {
+        model_name: Some("owner/base".into()),
+        revision: Some("c0ffee".into()),
+        train_csv: Some("embedded".into()),
+        val_csv: Some("embedded".into()),
+        ..Options::default()
+    };
+    let over = |flags: &[&str]| {
+        resolve(vec![(Origin::Flag, parse_str(flags)), (Origin::ConfigFile, saved.clone())])
+            .unwrap()
+    };
+    let embedded = Validation::File("embedded".into());
+    assert_eq!(over(&[]).validation, embedded);
+    assert_eq!(over(&["--train_csv=own.csv"]).validation, Validation::Split(0.1));
+    assert_eq!(over(&["--train_csv=own.csv", "--val_csv=embedded"]).validation, embedded);
+    assert_eq!(over(&["--model_name=owner/base"]).revision.as_deref(), Some("c0ffee"));
+    assert_eq!(over(&["--model_name=owner/other"]).revision, None);
+}
+
+#[test]
 fn a_switch_of_the_file_can_be_turned_off() {
     let file = Options { no_shuffle: Some(true), ..Options::default() };
     let settings = resolve(vec![
@@ -353,6 +374,42 @@ fn an_initial_adapter_sets_rank_alpha_and_targets_but_not_dropout() {
         "q_proj, v_proj",
     ]);
     assert!(resolve_from(vec![(Origin::Flag, same)], Some(adapter("v_proj,q_proj"))).is_ok());
+}
+
+#[test]
+fn an_initial_adapter_brings_its_prompt_unless_another_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || Some(PeftAdapter { dir: dir.path().into(), ..adapter("v_proj,q_proj") });
+    let settings = resolve_from(vec![], start()).unwrap();
+    assert_eq!(entry(&settings, "prompt_template").origin, Origin::Default);
+
+    let saved = SftConfig {
+        prompt_template: "[INST] {clinical_note} [/INST]".into(),
+        summary_lead: " ".into(),
+        max_length: 99,
+        eos_token_id: 260,
+        base_model: "base".into(),
+        sft_version: "0.1.0".into(),
+    };
+    saved.save(dir.path()).unwrap();
+    let settings = resolve_from(vec![], start()).unwrap();
+    assert_eq!(entry(&settings, "prompt_template").origin, Origin::InitAdapter);
+    assert_eq!(entry(&settings, "prompt_template").shown(), saved.prompt_template);
+    assert_eq!(settings.max_length, 512);
+    let (template, end) = settings.template.resolve("nowhere".as_ref()).unwrap();
+    assert_eq!((template.lead(), end), (" ", Some(260)));
+    // read again where the run is repeated or resumed
+    assert!(!settings.to_toml().contains("prompt_template"));
+
+    for origin in [Origin::Flag, Origin::ResumedRun] {
+        let prompt_template = Some("chat".to_owned());
+        let own = Options { prompt_template, ..Options::default() };
+        let settings = resolve_from(vec![(origin, own)], start()).unwrap();
+        assert_eq!(settings.template, TemplateChoice::Chat);
+        assert!(settings.to_toml().contains("prompt_template = \"chat\""));
+    }
+    std::fs::write(dir.path().join(SftConfig::FILE_NAME), "{}").unwrap();
+    assert!(resolve_from(vec![], start()).unwrap_err().contains(SftConfig::FILE_NAME));
 }
 
 #[test]

@@ -25,7 +25,8 @@ const WEIGHTS: [(&str, &str); 2] = [
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 ];
 
-/// What is to be fetched, in this order: the weights last, so that where they are complete everything is.
+/// What is to be fetched, in this order: `config.json` first, as it decides whether the rest is of use, and the weights
+/// last, so that where they are complete everything is.
 #[derive(Debug, PartialEq)]
 pub(super) struct Choice {
     pub(super) files: Vec<&'static str>,
@@ -59,8 +60,9 @@ pub(super) fn choose(has: &dyn Fn(&str) -> bool, wanted: Wanted) -> Result<Choic
                 .into(),
         );
     }
-    let mut files: Vec<_> = present(&OPTIONAL);
-    files.extend(["tokenizer.json", "config.json"]);
+    let mut files = vec!["config.json"];
+    files.extend(present(&OPTIONAL));
+    files.push("tokenizer.json");
     for (whole, index) in WEIGHTS {
         if has(index) {
             files.push(index);
@@ -98,7 +100,7 @@ mod tests {
             ),
         ] {
             let choice = of(&[&common, weights].concat(), Wanted::Model).unwrap();
-            assert_eq!(choice.files, ["tokenizer.json", "config.json", last]);
+            assert_eq!(choice.files, ["config.json", "tokenizer.json", last]);
             assert_eq!(choice.index, index);
         }
     }

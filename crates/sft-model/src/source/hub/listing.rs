@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use hf_hub::api::sync::ApiRepo;
 use serde::Deserialize;
 
+use super::http::{Refusal, text};
 use super::near::near;
-use super::{Asked, SourceError, TIMEOUT};
+use super::{Asked, SourceError};
 
 /// A listing is larger only where something else answers.
 const LIMIT: u64 = 64 << 20;
@@ -33,15 +33,17 @@ struct Sibling {
 }
 
 /// Asks once; what the hub refuses becomes an error with its remedy.
-pub(super) fn ask(repo: &ApiRepo, asked: &Asked<'_>) -> Result<Listing, SourceError> {
+pub(super) fn ask(asked: &Asked<'_>) -> Result<Listing, SourceError> {
     let id = || asked.id.to_owned();
     let network = |source| SourceError::Network { id: id(), source };
-    let request = repo.info_request().query("blobs", "true").config();
-    let request = request.http_status_as_error(false).timeout_connect(Some(TIMEOUT));
-    let request = request.timeout_recv_response(Some(TIMEOUT)).build();
-    let mut response = request.call().map_err(|error| network(Box::new(error)))?;
-    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let code = header("x-error-code").unwrap_or_default().to_owned();
+    let revision = asked.revision.replace('/', "%2F");
+    let path = format!("api/models/{}/revision/{revision}?blobs=true", asked.id);
+    let answer = asked.client.get(&path, 0).map_err(|refusal| match refusal {
+        Refusal::Answer(reason) => asked.answer(reason),
+        Refusal::Network(error) => network(error.into()),
+    })?;
+    let mut response = answer.response;
+    let code = text(response.headers(), "x-error-code").unwrap_or_default();
     match (response.status().as_u16(), code.as_str()) {
         (200, _) => {}
         // Without a token the hub does not tell a missing repository from a private one.

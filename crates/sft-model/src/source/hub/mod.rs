@@ -3,42 +3,34 @@
 mod cached;
 mod download;
 mod files;
+mod http;
 mod listing;
 mod near;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
 
-use hf_hub::api::sync::{Api, ApiBuilder};
 use hf_hub::{Cache, Repo, RepoType};
 
 use self::download::Download;
+use self::http::Client;
 use self::listing::Listing;
 use super::{Event, HubOptions, OnEvent, SourceError, SourceOptions, Wanted};
+use crate::ModelConfig;
 use crate::weights::shard_names;
-
-/// How long the hub may take to accept a connection and to begin an answer.
-const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What was asked of the hub, for its errors.
 struct Asked<'a> {
     id: &'a str,
     revision: &'a str,
-    api: Api,
+    client: Client,
     with_token: bool,
 }
 
 impl Asked<'_> {
-    fn repo(&self, revision: &str) -> Repo {
-        Repo::with_revision(self.id.to_owned(), RepoType::Model, revision.to_owned())
-    }
-
     fn gated(&self) -> SourceError {
-        // `<endpoint>/<id>/resolve/<revision>/<file>`
-        let url = self.api.repo(self.repo("main")).url("");
-        let page = url.split("/resolve/").next().unwrap_or_default().to_owned();
+        let page = format!("{}/{}", self.client.endpoint, self.id);
         SourceError::Gated { id: self.id.to_owned(), page, with_token: self.with_token }
     }
 
@@ -71,8 +63,8 @@ pub(super) fn fetch(
             cache: cache.path().clone(),
         });
     }
-    let asked =
-        Asked { id, revision, api: connect(id, hub, &cache)?, with_token: hub.token.is_some() };
+    let client = Client::new(hub)?;
+    let asked = Asked { id, revision, client, with_token: hub.token.is_some() };
     let listing = match listing(&asked, hub) {
         Err(error @ (SourceError::Network { .. } | SourceError::Server { .. })) => {
             let Some(folder) = cached() else { return Err(error) };
@@ -83,53 +75,41 @@ pub(super) fn fetch(
         }
         listing => listing?,
     };
-    let pinned = asked.repo(&listing.commit);
-    let folder = cache.repo(pinned.clone()).pointer_path(&listing.commit);
+    let stored = cache.path().join(named.folder_name());
+    let folder = cache.repo(named.clone()).pointer_path(&listing.commit);
     let download = Download {
         asked: &asked,
-        repo: asked.api.repo(pinned),
+        commit: &listing.commit,
         folder: &folder,
-        blobs: cache.path().join(named.folder_name()).join("blobs"),
+        blobs: stored.join("blobs"),
         attempts: hub.attempts,
         retry_wait: hub.retry_wait,
     };
     files_of(&listing, wanted, &download, on_event)?;
     // Last, so that the name never stands for a commit that is not complete.
-    let reference = cache.path().join(named.folder_name()).join("refs").join(revision);
-    cache.repo(named).create_ref(&listing.commit).map_err(|source| SourceError::Cache {
-        path: reference,
-        action: "write",
-        variable: "HF_HOME",
-        source,
-    })?;
+    let reference = stored.join("refs").join(revision);
+    let is_new =
+        fs::read_to_string(&reference).map_or(true, |commit| commit.trim() != listing.commit);
+    if is_new && let Err(error) = cache.repo(named).create_ref(&listing.commit) {
+        on_event(Event::Notice(&format!(
+            "cannot write {} ({error}); without the hub, an older commit or none will be found",
+            reference.display()
+        )));
+    }
     Ok(folder)
-}
-
-fn connect(id: &str, hub: &HubOptions, cache: &Cache) -> Result<Api, SourceError> {
-    if hub.token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
-        return Err(SourceError::Token);
-    }
-    let mut builder = ApiBuilder::from_cache(cache.clone()).with_token(hub.token.clone());
-    if let Some(endpoint) = &hub.endpoint {
-        builder = builder.with_endpoint(endpoint.clone());
-    }
-    builder
-        .build()
-        .map_err(|error| SourceError::Network { id: id.to_owned(), source: error.into() })
 }
 
 /// Asks for the list of files, again where the hub is only busy.
 fn listing(asked: &Asked<'_>, hub: &HubOptions) -> Result<Listing, SourceError> {
-    let repo = asked.api.repo(asked.repo(asked.revision));
     let mut wait = hub.retry_wait;
     for _ in 1..hub.attempts {
-        match listing::ask(&repo, asked) {
+        match listing::ask(asked) {
             Err(error) if listing::is_passing(&error) => thread::sleep(wait),
             answer => return answer,
         }
         wait *= 2;
     }
-    listing::ask(&repo, asked)
+    listing::ask(asked)
 }
 
 /// Fetches what is wanted of a commit, the shards of an index last.
@@ -146,10 +126,25 @@ fn files_of(
         let size = listing.files.get(name).copied().flatten();
         download.file(name, size, on_event)
     };
-    choice.files.iter().try_for_each(|name| get(name))?;
+    for name in choice.files {
+        get(name)?;
+        if name == "config.json" {
+            // A model that is not supported is refused before its weights are fetched.
+            ModelConfig::read(&download.folder.join(name)).map_err(|error| {
+                SourceError::Config { id: asked.id.to_owned(), source: Box::new(error) }
+            })?;
+        }
+    }
     let Some(index) = choice.index else { return Ok(()) };
     let shards = shard_names(&download.folder.join(index))
         .map_err(|error| asked.unusable(format!("{index}: {error}")))?;
+    if let Some(strange) = shards.iter().find(|shard| !is_plain(shard)) {
+        let reason = format!(
+            "{index} names {strange:?}, and a file's name may only have letters, digits and -_.+@ in its parts; do \
+             not use this model"
+        );
+        return Err(asked.unusable(reason));
+    }
     if let Some(missing) = shards.iter().find(|shard| !has(shard)) {
         let reason = format!("{index} names {missing}, which it does not have; ask its owner");
         return Err(asked.unusable(reason));
@@ -159,14 +154,19 @@ fn files_of(
 
 /// A revision becomes a part of a path and of an address.
 fn check_revision(revision: &str) -> Result<(), SourceError> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+@".contains(c);
-    let part =
-        |part: &str| !part.is_empty() && part.chars().all(plain) && part != "." && part != "..";
-    if revision.split('/').all(part) {
+    if is_plain(revision) {
         Ok(())
     } else {
         Err(SourceError::Revision { revision: revision.to_owned() })
     }
+}
+
+/// Whether this can be a part of a path, an address and a message.
+fn is_plain(path: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+@".contains(c);
+    let part =
+        |part: &str| !part.is_empty() && part.chars().all(plain) && part != "." && part != "..";
+    path.split('/').all(part)
 }
 
 /// Links in the cache are relative to its folder, which therefore has to be known from the root.
