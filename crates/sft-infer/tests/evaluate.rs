@@ -142,7 +142,7 @@ fn refusals_have_one_line_and_a_remedy() {
         ("adapter", "empty.csv", &[], 1, &["empty.csv", "give a file"]),
         ("adapter", "long.csv", &[], 1, &["long.csv", "128 tokens", "shorten"]),
         ("model", "rows.csv", &["--compare", "base"], 2, &["model", "leave out --compare"]),
-        ("nowhere", "rows.csv", &["--compare", "base"], 1, &["nowhere", "not a folder"]),
+        ("nowhere", "rows.csv", &["--compare", "base"], 1, &["nowhere", "no folder"]),
         ("adapter", "rows.csv", &["--output_file", "rows.csv"], 2, &["rows.csv", "another"]),
         ("adapter", "rows.csv", &["--prompt_template", "x"], 2, &["{clinical_note}"]),
     ] {

@@ -146,10 +146,13 @@ fn names_that_lead_nowhere() {
     let twice =
         OpenOptions { base_model: Some(folders.base.clone()), ..offline(&folders, &folders.base) };
     assert!(matches!(refused(&twice), InferenceError::BaseWithoutAdapter { .. }));
-    for path in [folders.root.path().join("nowhere"), "src/nowhere".into(), "nowhere".into()] {
+    for path in [folders.root.path().join("nowhere"), "nowhere".into()] {
         let error = source(refused(&offline(&folders, path)));
         assert!(matches!(error, SourceError::NoFolder { .. }), "{error}");
     }
+    // The folder `src` is there, so this is no id of the hub.
+    let hidden = source(refused(&offline(&folders, "src/nowhere")));
+    assert!(matches!(hidden, SourceError::Hidden { .. }), "{hidden}");
 }
 
 #[test]
