@@ -3,10 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[cfg(feature = "embedded")]
 use sft_fixtures::embedded::{BASE, SAMPLE};
+use sft_kernels::random::Fnv;
 
 use super::SourceError;
 
@@ -70,10 +72,9 @@ fn unpacked(caches: &[PathBuf]) -> Result<PathBuf, SourceError> {
     if cfg!(not(feature = "embedded")) {
         return Err(SourceError::NoEmbedded);
     }
-    let name = format!("embedded-{:016x}", hash());
     let mut refusal = SourceError::NoCache;
     for cache in caches {
-        let root = cache.join(&name);
+        let root = cache.join(&*NAME);
         let base = private(cache).and_then(|()| hold_exactly(&root.join(BASE_DIR), BASE));
         match base.and_then(|()| hold_exactly(&root.join(SAMPLE_DIR), SAMPLE)) {
             Ok(()) => return Ok(root),
@@ -169,18 +170,14 @@ fn numbered(path: &Path) -> PathBuf {
     path.with_added_extension(format!("{}-{number}.tmp", std::process::id()))
 }
 
-/// FNV-1a over names, lengths and contents. It only tells versions apart: the bytes themselves are compared.
-fn hash() -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |bytes: &[u8]| {
-        for &byte in bytes {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    };
+/// The name of the unpacked folder, from a hash of names, lengths and contents. It only tells versions apart: the bytes
+/// themselves are compared.
+static NAME: LazyLock<String> = LazyLock::new(|| {
+    let mut hash = Fnv::default();
     for (name, bytes) in BASE.iter().chain(SAMPLE) {
-        add(name.as_bytes());
-        add(&bytes.len().to_le_bytes());
-        add(bytes);
+        hash.update(name.as_bytes());
+        hash.update(&bytes.len().to_le_bytes());
+        hash.update(bytes);
     }
-    hash
-}
+    format!("embedded-{}", hash.hex())
+});
