@@ -8,8 +8,8 @@ second run with those versions writes the same bytes. Weights are stored in f32;
 tables in f32, as transformers has them), so that a golden value is exact beside the 1e-4 it is compared to.
 
 Of each architecture:
-  config.json           as this transformers writes it; config.old.json (llama3, mistral): the same model in the older keys
-  model.safetensors     (llama3 also pytorch_model.bin)
+  config.json           as this transformers writes it; config.old.json (llama32, mistral): the same model in the older keys
+  model.safetensors     (llama32 also pytorch_model.bin)
   adapter/              a PEFT LoRA adapter with random A and B, as PEFT saves it (llama2 also adapter_bin/, the older file)
   golden.safetensors    ids [T] and cu_seqlens [4] of three sequences of uneven length, first_target [3]: index within each
                         sequence of the first token that is a target; then
@@ -17,7 +17,7 @@ Of each architecture:
     nll.base, nll.adapter   [3] f64: sum over each sequence's targets       targets   [3]
     grad.<module>.lora_A.weight, grad.<module>.lora_B.weight   d(sum of all NLL)/d(weight), f32
     steps.loss, steps.grad_norm, steps.learning_rate   [10] f64: AdamW, see `ten_steps`
-    greedy.prompt, greedy.tokens   20 tokens with the adapter
+    greedy.prompt, greedy.tokens   50 tokens with the adapter
 """
 
 import copy, hashlib, json, os, platform, shutil, sys
@@ -28,15 +28,14 @@ os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
 import peft, safetensors, torch, transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 LENGTHS = [13, 5, 22]
 FIRST_TARGET = [9, 2, 15]
 STEPS, WARMUP, RATE, DECAY, MAX_NORM = 10, 2, 1e-3, 0.01, 0.5
 SHAPE = dict(vocab_size=67, hidden_size=32, intermediate_size=44, num_hidden_layers=2, num_attention_heads=4,
              max_position_embeddings=256, rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2)
-LLAMA31 = dict(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
-               original_max_position_embeddings=128)
+LLAMA3 = dict(rope_type="llama3", rope_theta=10000.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=128)
 ADAPTER = dict(r=4, lora_alpha=8, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
 
 # name -> seed, config, LoRA options on top of ADAPTER
@@ -44,7 +43,8 @@ ARCHITECTURES = {
     # the plain case: as many key/value heads as heads, a head of its own
     "llama2": (11, LlamaConfig(num_key_value_heads=4, rope_parameters=dict(rope_type="default", rope_theta=10000.0), **SHAPE), {}),
     # head_dim 8 and theta 10000: wavelengths 6.3, 63, 628 and 6283 against the borders 128/4 and 128/1
-    "llama3": (12, LlamaConfig(num_key_value_heads=2, tie_word_embeddings=True, rope_parameters=LLAMA31, **SHAPE), {}),
+    "llama31": (21, LlamaConfig(num_key_value_heads=2, tie_word_embeddings=False, rope_parameters=LLAMA3 | dict(factor=8.0), **SHAPE), {}),
+    "llama32": (12, LlamaConfig(num_key_value_heads=2, tie_word_embeddings=True, rope_parameters=LLAMA3 | dict(factor=32.0), **SHAPE), {}),
     # 4 heads of 12 in a hidden size of 32; a window shorter than two of the sequences
     "mistral": (13, MistralConfig(num_key_value_heads=2, head_dim=12, sliding_window=6, tie_word_embeddings=False,
                                   rope_parameters=dict(rope_type="default", rope_theta=50000.0), **SHAPE), dict(use_rslora=True)),
@@ -52,6 +52,13 @@ ARCHITECTURES = {
     "llama_bias": (14, LlamaConfig(num_key_value_heads=2, attention_bias=True, mlp_bias=True,
                                    rope_parameters=dict(rope_type="default", rope_theta=10000.0), **SHAPE),
                    dict(rank_pattern={"k_proj": 3}, alpha_pattern={"down_proj": 5, "k_proj": 7})),
+    # biases on q, k and v alone, without a flag; a window on the second block only; an adapter on some layers, named by a regex
+    "qwen2": (16, Qwen2Config(num_key_value_heads=1, tie_word_embeddings=True, use_sliding_window=True, sliding_window=6, max_window_layers=1,
+                              rope_parameters=dict(rope_type="default", rope_theta=1000000.0), **SHAPE),
+              dict(target_modules=r".*\.(0\.self_attn\.[qv]_proj|1\.self_attn\..*|[01]\.mlp\.(up|down)_proj)")),
+    # queries and keys normalised by head; 4 heads of 12 in a hidden size of 32
+    "qwen3": (17, Qwen3Config(num_key_value_heads=2, head_dim=12, tie_word_embeddings=False,
+                              rope_parameters=dict(rope_type="default", rope_theta=1000000.0), **SHAPE), {}),
 }
 
 
@@ -165,16 +172,16 @@ def check_sensitivity(name, model, config, logits, sequences):
     def rope(key, value):
         return lambda c: c.rope_parameters.update({key: value})
 
-    if name == "llama3":
+    if name in ("llama31", "llama32"):
         differs("no rope scaling", logits, with_config(rope("rope_type", "default")), 0.1)
-        scaled = model.model.rotary_emb.inv_freq
+        scaled, factor = model.model.rotary_emb.inv_freq, config.rope_parameters["factor"]
         plain = 10000.0 ** (-torch.arange(4) / 4)
         kept, smooth, *low = (scaled / plain).tolist()
-        assert abs(kept - 1) < 1e-6 and 0.2 < smooth < 0.9 and all(abs(x - 1 / 8) < 1e-6 for x in low), "a branch is not hit"
-        for i, factor in ((0, 1 / 8), (1, 1.0), (1, 1 / 8), (2, 1.0), (3, 1.0)):
+        assert abs(kept - 1) < 1e-6 and 0.2 < smooth < 0.9 and all(abs(x - 1 / factor) < 1e-6 for x in low), "a branch is not hit"
+        for i, times in ((0, 1 / factor), (1, 1.0), (1, 1 / factor), (2, 1.0), (3, 1.0)):
             wrong = copy.deepcopy(model)
-            wrong.model.rotary_emb.inv_freq[i] = plain[i] * factor
-            differs(f"frequency {i} times {factor} for {scaled[i] / plain[i]:.3f}", logits, logits_alone(wrong, sequences), 1e-3)
+            wrong.model.rotary_emb.inv_freq[i] = plain[i] * times
+            differs(f"frequency {i} times {times:.3f} for {scaled[i] / plain[i]:.3f}", logits, logits_alone(wrong, sequences), 1e-3)
     if name == "mistral":
         differs("a window of one key more", logits, with_config(lambda c: setattr(c, "sliding_window", 7)), 1e-2)
         differs("a window of one key fewer", logits, with_config(lambda c: setattr(c, "sliding_window", 5)), 1e-2)
@@ -182,6 +189,24 @@ def check_sensitivity(name, model, config, logits, sequences):
     if name == "llama_bias":
         differs("no attention bias", logits, with_config(lambda c: setattr(c, "attention_bias", False)), 0.1)
         differs("no MLP bias", logits, with_config(lambda c: setattr(c, "mlp_bias", False)), 0.1)
+    if name == "qwen2":
+        for projection in ("q_proj", "k_proj", "v_proj"):
+            wrong = copy.deepcopy(model)
+            for layer in wrong.model.layers:
+                getattr(layer.self_attn, projection).bias.zero_()
+            # Of a key bias, softmax sees only what the rotation makes of it.
+            differs(f"no bias on {projection}", logits, logits_alone(wrong, sequences), 0.1)
+        for windows in (["full_attention"] * 2, ["sliding_attention"] * 2, ["sliding_attention", "full_attention"]):
+            differs(f"windows: {windows}", logits, with_config(lambda c: setattr(c, "layer_types", windows)), 1e-2)
+    if name == "qwen3":
+        for norm in ("q_norm", "k_norm"):
+            wrong, plain = copy.deepcopy(model), copy.deepcopy(model)
+            for layer in wrong.model.layers:
+                setattr(layer.self_attn, norm, torch.nn.Identity())
+            for layer in plain.model.layers:
+                getattr(layer.self_attn, norm).weight.fill_(1.0)
+            differs(f"no {norm}", logits, logits_alone(wrong, sequences), 0.1)
+            differs(f"no weights in {norm}", logits, logits_alone(plain, sequences), 0.1)
 
 
 def old_style(config):
@@ -199,16 +224,16 @@ def write(folder, name, seed, config, lora):
     shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(seed)
     config._attn_implementation = "sdpa"  # eager attention would round its softmax to f32
-    model = {"llama": LlamaForCausalLM, "mistral": MistralForCausalLM}[config.model_type](config).eval()
+    model = AutoModelForCausalLM.from_config(config).eval()
     randomise(model)
     model.save_pretrained(folder)
     os.remove(f"{folder}/generation_config.json")
-    if name in ("llama3", "mistral"):
+    if name in ("llama32", "mistral"):
         with open(f"{folder}/config.json") as f:
             old = old_style(json.load(f))
         with open(f"{folder}/config.old.json", "w") as f:
             f.write(json.dumps(old, indent=2, sort_keys=True) + "\n")
-    if name == "llama3":
+    if name == "llama32":
         torch.save(model.state_dict(), f"{folder}/pytorch_model.bin")
 
     sequences = [torch.cat([torch.tensor([1]), torch.randint(3, SHAPE["vocab_size"], (n - 2,)), torch.tensor([2])]) for n in LENGTHS]
@@ -242,7 +267,7 @@ def write(folder, name, seed, config, lora):
         logits = logits_alone(tuned, sequences)
         out["logits.adapter"], out["nll.adapter"] = logits.float(), nll(logits, sequences)
         prompt = sequences[1]
-        out["greedy.prompt"], out["greedy.tokens"] = prompt, greedy(tuned, prompt, 20)
+        out["greedy.prompt"], out["greedy.tokens"] = prompt, greedy(tuned, prompt, 50)
         merged = logits_alone(copy.deepcopy(tuned).merge_and_unload(), sequences)
         torch.testing.assert_close(merged, logits, rtol=0, atol=1e-5)
         out["logits.merged"] = merged.float()
@@ -271,7 +296,10 @@ def provenance(root, command):
              f"* Versions: Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, "
              f"peft {peft.__version__}, safetensors {safetensors.__version__}",
              "* Seeds: " + ", ".join(f"{n} {a[0]}" for n, a in ARCHITECTURES.items()), "", "## sha256", "", "```"]
-    files = sorted(os.path.relpath(os.path.join(d, f), root) for d, _, names in os.walk(root) for f in names)
+    # a folder with a PROVENANCE.md of its own speaks for itself
+    others = [d for d, _, names in os.walk(root) if d != root and "PROVENANCE.md" in names]
+    files = sorted(os.path.relpath(os.path.join(d, f), root) for d, _, names in os.walk(root) for f in names
+                   if not any(d == other or d.startswith(other + os.sep) for other in others))
     for path in files:
         if path != "PROVENANCE.md":
             with open(os.path.join(root, path), "rb") as f:

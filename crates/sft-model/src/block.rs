@@ -21,12 +21,16 @@ pub(crate) struct Context<'a> {
     pub(crate) mode: Mode<'a>,
 }
 
+/// Clones share the weights and the adapters.
+#[derive(Clone)]
 pub(crate) struct Block {
     input_norm: Tensor,
     q: Projection,
     k: Projection,
     v: Projection,
     o: Projection,
+    /// Of queries and of keys, `[head_dim]` each.
+    qk_norm: Option<[Tensor; 2]>,
     post_attention_norm: Tensor,
     gate: Projection,
     up: Projection,
@@ -55,8 +59,9 @@ impl Block {
     ) -> Result<Self> {
         let prefix = format!("model.layers.{index}");
         let hidden = config.hidden_size;
-        let norm =
-            |name: &str| weights.load(&format!("{prefix}.{name}.weight"), &[hidden], dtype, device);
+        let norm = |name: &str, width: usize| {
+            weights.load(&format!("{prefix}.{name}.weight"), &[width], dtype, device)
+        };
         let projection = |name: &str, out: usize, input: usize, with_bias: bool| {
             let module = format!("{prefix}.{name}");
             let weight = weights.load(&format!("{module}.weight"), &[out, input], dtype, device)?;
@@ -74,20 +79,27 @@ impl Block {
         let queries = config.num_attention_heads * config.head_dim;
         let keys = config.num_key_value_heads * config.head_dim;
         let inner = config.intermediate_size;
-        let (attention_bias, mlp_bias) = (config.attention_bias, config.mlp_bias);
+        let (qkv_bias, mlp_bias) = (config.qkv_bias, config.mlp_bias);
+        let qk_norm = if config.qk_norm {
+            let of = |name| norm(name, config.head_dim);
+            Some([of("self_attn.q_norm")?, of("self_attn.k_norm")?])
+        } else {
+            None
+        };
         Ok(Self {
-            input_norm: norm("input_layernorm")?,
-            q: projection("self_attn.q_proj", queries, hidden, attention_bias)?,
-            k: projection("self_attn.k_proj", keys, hidden, attention_bias)?,
-            v: projection("self_attn.v_proj", keys, hidden, attention_bias)?,
-            o: projection("self_attn.o_proj", hidden, queries, attention_bias)?,
-            post_attention_norm: norm("post_attention_layernorm")?,
+            input_norm: norm("input_layernorm", hidden)?,
+            q: projection("self_attn.q_proj", queries, hidden, qkv_bias)?,
+            k: projection("self_attn.k_proj", keys, hidden, qkv_bias)?,
+            v: projection("self_attn.v_proj", keys, hidden, qkv_bias)?,
+            o: projection("self_attn.o_proj", hidden, queries, config.o_bias)?,
+            qk_norm,
+            post_attention_norm: norm("post_attention_layernorm", hidden)?,
             gate: projection("mlp.gate_proj", inner, hidden, mlp_bias)?,
             up: projection("mlp.up_proj", inner, hidden, mlp_bias)?,
             down: projection("mlp.down_proj", hidden, inner, mlp_bias)?,
             head_dim: config.head_dim,
             eps: config.rms_norm_eps,
-            sliding_window: config.sliding_window,
+            sliding_window: config.sliding_windows[index],
             #[cfg(feature = "planted-faults")]
             fault: None,
         })
@@ -109,29 +121,58 @@ impl Block {
         ]
     }
 
-    pub(crate) fn norms(&self) -> [&Tensor; 2] {
+    pub(crate) fn norms(&self) -> impl Iterator<Item = &Tensor> {
         [&self.input_norm, &self.post_attention_norm]
+            .into_iter()
+            .chain(self.qk_norm.iter().flatten())
     }
 
     pub(crate) fn is_adapted(&self) -> bool {
         self.projections().iter().any(|projection| projection.lora().is_some())
     }
 
+    /// One linear layer of this block: `[T, in]` to `[T, out]`.
+    #[cfg_attr(not(feature = "planted-faults"), expect(clippy::unused_self))]
+    fn project(
+        &self,
+        projection: &Projection,
+        x: &Tensor,
+        mode: Mode<'_>,
+    ) -> CandleResult<Tensor> {
+        let y = projection.forward(x, mode)?;
+        #[cfg(feature = "planted-faults")]
+        if self.fault == Some(crate::Fault::ScaledBase)
+            && let Some(layer) = projection.lora()
+            && !layer.is_merged()
+            && !matches!(mode, Mode::Base)
+        {
+            return y + (layer.forward_base(x)? * (layer.scale() - 1.0))?;
+        }
+        Ok(y)
+    }
+
     /// Queries `[T, H, head_dim]`, keys and values `[T, H_kv, head_dim]`, rotated to their positions.
     pub(crate) fn qkv(&self, x: &Tensor, ctx: &Context<'_>) -> CandleResult<[Tensor; 3]> {
         let x = rms_norm(x, &self.input_norm, self.eps)?;
         let heads = |projection: &Projection| {
-            let y = projection.forward(&x, ctx.mode)?;
+            let y = self.project(projection, &x, ctx.mode)?;
             let (tokens, width) = y.dims2()?;
             y.reshape((tokens, width / self.head_dim, self.head_dim))
         };
-        let rotate = |x: Tensor| {
+        let norms = self.qk_norm.as_ref();
+        let rotate = |x: Tensor, norm: Option<&Tensor>| {
+            let x = match norm {
+                Some(weight) => rms_norm(&x, weight, self.eps)?,
+                None => x,
+            };
             let y = rope(&x, ctx.cos, ctx.sin)?;
             #[cfg(feature = "planted-faults")]
             let y = if self.fault == Some(crate::Fault::DetachRope) { y.detach() } else { y };
             CandleResult::Ok(y)
         };
-        Ok([rotate(heads(&self.q)?)?, rotate(heads(&self.k)?)?, heads(&self.v)?])
+        let q = rotate(heads(&self.q)?, norms.map(|[q, _]| q))?;
+        let k = rotate(heads(&self.k)?, norms.map(|[_, k]| k))?;
+        Ok([q, k, heads(&self.v)?])
     }
 
     /// The rest of the block: `x` `[T, D]` is its input, `attended` `[T, H, head_dim]`.
@@ -141,11 +182,12 @@ impl Block {
         attended: &Tensor,
         ctx: &Context<'_>,
     ) -> CandleResult<Tensor> {
-        let x = (x + self.o.forward(&attended.flatten_from(1)?, ctx.mode)?)?;
+        let project = |projection, x: &Tensor| self.project(projection, x, ctx.mode);
+        let x = (x + project(&self.o, &attended.flatten_from(1)?)?)?;
         let h = rms_norm(&x, &self.post_attention_norm, self.eps)?;
-        let gate = self.gate.forward(&h, ctx.mode)?;
-        let up = self.up.forward(&h, ctx.mode)?;
-        x + self.down.forward(&swiglu(&gate, &up)?, ctx.mode)?
+        let gate = project(&self.gate, &h)?;
+        let up = project(&self.up, &h)?;
+        x + project(&self.down, &swiglu(&gate, &up)?)?
     }
 
     pub(crate) fn sliding_window(&self) -> Option<usize> {

@@ -95,7 +95,11 @@ impl Decoder {
     }
 
     /// The loss of the target rows of `hidden` `[T, D]`, and its gradient with respect to `hidden`.
-    fn loss_backward(&self, hidden: &Tensor, targets: &[(u32, u32)]) -> Result<(LossSum, Tensor)> {
+    pub(crate) fn loss_backward(
+        &self,
+        hidden: &Tensor,
+        targets: &[(u32, u32)],
+    ) -> Result<(LossSum, Tensor)> {
         let (rows, labels) = split(targets);
         let picked = Var::from_tensor(&self.select(hidden, &rows)?)?; // [N, D]
         let normed = self.normed(picked.as_tensor())?;

@@ -6,16 +6,26 @@ use serde::{Deserialize, Deserializer};
 
 use crate::{ModelError, Result};
 
-/// The architectures that [`crate::Decoder`] computes.
-const SUPPORTED: [&str; 2] = ["llama", "mistral"];
+/// The architectures that [`crate::Decoder`] computes: one decoder, and what each of them sets in it.
+const SUPPORTED: [&str; 4] = ["llama", "mistral", "qwen2", "qwen3"];
 
-/// `sliding_window` of a Mistral config that does not name it (transformers' default).
-const MISTRAL_WINDOW: usize = 4096;
+/// `sliding_window` of a config that does not name it (transformers' default).
+const DEFAULT_WINDOW: usize = 4096;
+
+/// Of a Qwen, the first block that the window binds, where the config does not name it
+/// (transformers' default).
+const DEFAULT_MAX_WINDOW_LAYERS: usize = 28;
+
+/// `head_dim` of a Qwen3 that does not name it (transformers' default).
+const QWEN3_HEAD_DIM: usize = 128;
+
+/// More blocks than any model has: what a damaged file asks for.
+const MAX_LAYERS: usize = 10_000;
 
 /// The shape of a decoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
-    /// `llama` or `mistral`.
+    /// `llama`, `mistral`, `qwen2` (also Qwen2.5) or `qwen3`.
     pub model_type: String,
     /// Width of the residual stream.
     pub hidden_size: usize,
@@ -37,10 +47,14 @@ pub struct ModelConfig {
     pub rms_norm_eps: f64,
     /// Rotary embedding.
     pub rope: RopeConfig,
-    /// With `W`, a token sees itself and the `W - 1` tokens before it.
-    pub sliding_window: Option<usize>,
-    /// Biases on q, k, v and o.
-    pub attention_bias: bool,
+    /// Of each block: with `W`, a token sees itself and the `W - 1` tokens before it.
+    pub sliding_windows: Vec<Option<usize>>,
+    /// Biases on q, k and v.
+    pub qkv_bias: bool,
+    /// A bias on o.
+    pub o_bias: bool,
+    /// A normalisation of each query and key head before it is rotated.
+    pub qk_norm: bool,
     /// Biases on gate, up and down.
     pub mlp_bias: bool,
     /// The head is the embedding.
@@ -101,6 +115,10 @@ struct Raw {
     rope_parameters: Option<RawRope>,
     #[serde(default)]
     sliding_window: Window,
+    #[serde(default)]
+    use_sliding_window: bool,
+    max_window_layers: Option<usize>,
+    layer_types: Option<Vec<String>>,
     #[serde(default)]
     attention_bias: bool,
     #[serde(default)]
@@ -201,6 +219,9 @@ impl Raw {
         let heads = self.num_attention_heads;
         let kv_heads = self.num_key_value_heads.unwrap_or(heads);
         let sizes = [self.hidden_size, self.intermediate_size, heads, kv_heads, self.vocab_size];
+        if self.num_hidden_layers > MAX_LAYERS {
+            return Err(format!("num_hidden_layers {} is no model's", self.num_hidden_layers));
+        }
         if sizes.contains(&0) || !heads.is_multiple_of(kv_heads) {
             return Err(format!(
                 "{heads} attention heads, {kv_heads} key/value heads, hidden_size {}, \
@@ -209,20 +230,22 @@ impl Raw {
                 self.hidden_size, self.intermediate_size, self.vocab_size
             ));
         }
-        let head_dim = self.head_dim.unwrap_or(self.hidden_size / heads);
+        let head_dim = self.head_dim.unwrap_or_else(|| match model_type.as_str() {
+            "qwen3" => QWEN3_HEAD_DIM,
+            _ => self.hidden_size / heads,
+        });
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return Err(format!("head_dim {head_dim} must be even and positive"));
         }
         let rope = self.rope()?;
-        let sliding_window = match (model_type.as_str(), self.sliding_window) {
-            ("mistral", Window::Missing) => Some(MISTRAL_WINDOW),
-            ("mistral", Window::Tokens(window)) => Some(window),
-            _ => None,
+        let sliding_windows = self.sliding_windows(&model_type)?;
+        // Which flags an architecture has, and what it does without one, as in transformers.
+        let (qkv_bias, o_bias, mlp_bias) = match model_type.as_str() {
+            "llama" => (self.attention_bias, self.attention_bias, self.mlp_bias),
+            "qwen2" => (true, false, false),
+            "qwen3" => (self.attention_bias, self.attention_bias, false),
+            _ => (false, false, false),
         };
-        if sliding_window == Some(0) {
-            return Err("sliding_window 0 leaves nothing to see; use null for none".into());
-        }
-        let llama = model_type == "llama";
         Ok(ModelConfig {
             hidden_size: self.hidden_size,
             intermediate_size: self.intermediate_size,
@@ -234,15 +257,52 @@ impl Raw {
             max_position_embeddings: self.max_position_embeddings,
             rms_norm_eps: self.rms_norm_eps,
             rope,
-            sliding_window,
-            // transformers' Mistral has no such flags and no biases.
-            attention_bias: llama && self.attention_bias,
-            mlp_bias: llama && self.mlp_bias,
+            sliding_windows,
+            qkv_bias,
+            o_bias,
+            qk_norm: model_type == "qwen3",
+            mlp_bias,
             tie_word_embeddings: self.tie_word_embeddings,
             bos_token_id: self.bos_token_id,
             eos_token_ids: self.eos_token_id.map(Vec::from).unwrap_or_default(),
             model_type,
         })
+    }
+
+    /// The window of each block. A Llama has none; all of a Mistral's blocks have it; a Qwen's those
+    /// that `layer_types`, else `max_window_layers` names, and only with `use_sliding_window`.
+    fn sliding_windows(&self, model_type: &str) -> std::result::Result<Vec<Option<usize>>, String> {
+        let blocks = self.num_hidden_layers;
+        let window = match self.sliding_window {
+            Window::Missing => Some(DEFAULT_WINDOW),
+            Window::Null => None,
+            Window::Tokens(window) => Some(window),
+        };
+        let qwen = matches!(model_type, "qwen2" | "qwen3");
+        let window =
+            window.filter(|_| model_type == "mistral" || (qwen && self.use_sliding_window));
+        if window == Some(0) {
+            return Err("sliding_window 0 leaves nothing to see; use null for none".into());
+        }
+        let bound = |block: usize, kind: Option<&str>| match kind {
+            Some("full_attention") => Ok(None),
+            Some("sliding_attention") => Ok(window),
+            Some(other) => Err(format!(
+                "layer_types has `{other}`; full_attention and sliding_attention are supported"
+            )),
+            None if qwen && block < self.max_window_layers.unwrap_or(DEFAULT_MAX_WINDOW_LAYERS) => {
+                Ok(None)
+            }
+            None => Ok(window),
+        };
+        match self.layer_types.as_ref().filter(|_| qwen) {
+            Some(kinds) if kinds.len() != blocks => Err(format!(
+                "layer_types names {} blocks where num_hidden_layers has {blocks}",
+                kinds.len()
+            )),
+            Some(kinds) => kinds.iter().map(|kind| bound(0, Some(kind))).collect(),
+            None => (0..blocks).map(|block| bound(block, None)).collect(),
+        }
     }
 
     /// transformers gave Llama the key in version 4.33.0; until then its code had the number in it.

@@ -54,6 +54,14 @@ pub enum ModelError {
         /// What is wrong, and the remedy.
         problem: String,
     },
+    /// A GGUF file cannot be written as asked.
+    #[error("{}: {problem}", path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and the remedy.
+        problem: String,
+    },
     /// The device cannot be opened, or cannot compute in this type.
     #[error("{0}")]
     Device(String),

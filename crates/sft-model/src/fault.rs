@@ -5,4 +5,7 @@
 pub enum Fault {
     /// The rotary embedding returns a tensor without history: queries and keys get no gradient.
     DetachRope,
+    /// The scale of an adapter multiplies its base's output, too: `s (W x + b + B A x)`. Not while it
+    /// is merged.
+    ScaledBase,
 }

@@ -14,15 +14,18 @@ mod dir;
 mod error;
 #[cfg(feature = "planted-faults")]
 mod fault;
+mod gguf;
 mod gradients;
 pub mod names;
 mod packed;
+mod probe;
 mod projection;
 mod rotary;
 pub mod runtime;
 mod save;
 mod save_config;
 pub mod source;
+mod stored;
 mod tokens;
 mod weights;
 
@@ -33,9 +36,12 @@ pub use dir::ModelDir;
 pub use error::ModelError;
 #[cfg(feature = "planted-faults")]
 pub use fault::Fault;
+pub use gguf::{GgufLora, export_gguf_lora};
 pub use gradients::{Gradients, LossSum, TrainPass};
 pub use packed::Packed;
+pub use probe::{BlockPass, Probe};
 pub use save::save_merged;
+pub use stored::StoredTensors;
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, ModelError>;

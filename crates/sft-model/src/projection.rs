@@ -15,6 +15,7 @@ pub(crate) enum Mode<'a> {
     Train(Option<(DropoutStream, Rows<'a>)>),
 }
 
+#[derive(Clone)]
 pub(crate) enum Projection {
     Frozen { module: String, weight: FrozenWeight, bias: Option<Tensor> },
     Lora(LoraLinear),

@@ -44,6 +44,18 @@ pub fn save_merged(
     eos_id: Option<u32>,
     out: &Path,
 ) -> Result<()> {
+    save_in_shards(decoder, source, adapter, eos_id, out, SHARD_BYTES)
+}
+
+/// [`save_merged`] with files of at most `shard_bytes` of weights.
+fn save_in_shards(
+    decoder: &Decoder,
+    source: &ModelDir,
+    adapter: Option<&Path>,
+    eos_id: Option<u32>,
+    out: &Path,
+    shard_bytes: usize,
+) -> Result<()> {
     if decoder.projections().filter_map(Projection::lora).any(|layer| !layer.is_merged()) {
         return Err(ModelError::State("merge the adapter before saving the merged model"));
     }
@@ -64,7 +76,7 @@ pub fn save_merged(
         fs::remove_dir_all(&partial).map_err(io(&partial, "remove this left-over folder"))?;
     }
     fs::create_dir_all(&partial).map_err(io(&partial, "create this folder"))?;
-    write_weights(decoder, &source.weights()?, &partial)?;
+    write_weights(decoder, &source.weights()?, &partial, shard_bytes)?;
     let copy = |name: &str, folders: &[&Path]| match folders
         .iter()
         .map(|dir| dir.join(name))
@@ -87,14 +99,19 @@ pub fn save_merged(
 }
 
 /// Writes the shards, one at a time in memory, and their index if there are several.
-fn write_weights(decoder: &Decoder, weights: &WeightFiles, dir: &Path) -> Result<()> {
+fn write_weights(
+    decoder: &Decoder,
+    weights: &WeightFiles,
+    dir: &Path,
+    shard_bytes: usize,
+) -> Result<()> {
     let merged: BTreeMap<String, &Projection> = decoder
         .projections()
         .filter(|projection| projection.lora().is_some())
         .map(|projection| (format!("{}.weight", projection.module()), projection))
         .collect();
     let names: Vec<&str> = weights.names().collect();
-    let shards = shards(&names, weights)?;
+    let shards = shards(&names, weights, shard_bytes)?;
     let mut weight_map = BTreeMap::new();
     let mut total_size = 0;
     for (i, shard) in shards.iter().enumerate() {
@@ -135,13 +152,17 @@ fn write_weights(decoder: &Decoder, weights: &WeightFiles, dir: &Path) -> Result
     Ok(())
 }
 
-/// Names in order, cut where a file would grow beyond [`SHARD_BYTES`].
-fn shards<'a>(names: &[&'a str], weights: &WeightFiles) -> Result<Vec<Vec<&'a str>>> {
+/// Names in order, cut where a file would grow beyond `shard_bytes`.
+fn shards<'a>(
+    names: &[&'a str],
+    weights: &WeightFiles,
+    shard_bytes: usize,
+) -> Result<Vec<Vec<&'a str>>> {
     let mut shards = vec![Vec::new()];
     let mut size = 0;
     for &name in names {
         let len = weights.stored_bytes(name)?;
-        if size > 0 && size + len > SHARD_BYTES {
+        if size > 0 && size + len > shard_bytes {
             shards.push(Vec::new());
             size = 0;
         }
@@ -156,3 +177,7 @@ fn shards<'a>(names: &[&'a str], weights: &WeightFiles) -> Result<Vec<Vec<&'a st
 fn bytes(tensor: &Tensor) -> usize {
     tensor.elem_count() * tensor.dtype().size_in_bytes()
 }
+
+#[cfg(test)]
+#[path = "save_tests.rs"]
+mod tests;

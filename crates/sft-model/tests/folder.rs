@@ -64,7 +64,7 @@ fn logits(dir: &Path) -> Vec<f32> {
 #[test]
 fn configurations_that_cannot_be_computed_are_refused() {
     for (keys, words) in [
-        (vec![("model_type", json!("gpt2"))], vec!["`gpt2`", "llama, mistral"]),
+        (vec![("model_type", json!("gpt2"))], vec!["`gpt2`", "llama, mistral, qwen2, qwen3"]),
         (vec![("model_type", json!("REMOVE"))], vec!["missing", "llama, mistral"]),
         (vec![("rope_theta", json!("REMOVE"))], vec!["rope_theta", "10000.0 for Llama 2"]),
         (vec![("rope_scaling", json!({"type": "yarn", "factor": 2.0}))], vec!["yarn", "llama3"]),
@@ -217,17 +217,42 @@ fn a_tied_model_ignores_a_stray_head() {
     assert_eq!(logits(dir.path()), tied);
 }
 
+fn windows(keys: &[(&str, Value)]) -> Vec<Option<usize>> {
+    let dir = edited(keys);
+    ModelDir::open(dir.path()).unwrap().config().sliding_windows.clone()
+}
+
 #[test]
 fn a_missing_window_is_mistrals_default_and_null_is_none() {
-    let window = |keys: &[(&str, Value)]| {
-        let dir = edited(keys);
-        ModelDir::open(dir.path()).unwrap().config().sliding_window
-    };
     let mistral = ("model_type", json!("mistral"));
-    assert_eq!(window(std::slice::from_ref(&mistral)), Some(4096));
-    assert_eq!(window(&[mistral.clone(), ("sliding_window", Value::Null)]), None);
-    assert_eq!(window(&[mistral, ("sliding_window", json!(7))]), Some(7));
-    assert_eq!(window(&[("sliding_window", json!(7))]), None); // a Llama has none
+    assert_eq!(windows(std::slice::from_ref(&mistral)), [Some(4096); 2]);
+    assert_eq!(windows(&[mistral.clone(), ("sliding_window", Value::Null)]), [None; 2]);
+    assert_eq!(windows(&[mistral, ("sliding_window", json!(7))]), [Some(7); 2]);
+    assert_eq!(windows(&[("sliding_window", json!(7))]), [None; 2]); // a Llama has none
+}
+
+#[test]
+fn a_qwens_window_binds_the_blocks_that_its_config_names() {
+    let with = |keys: &[(&'static str, Value)]| {
+        let qwen = [("model_type", json!("qwen2")), ("sliding_window", json!(7))];
+        windows(&[&qwen[..], keys].concat())
+    };
+    let used = ("use_sliding_window", json!(true));
+    // The files of Qwen2.5 name a window and do not use it.
+    assert_eq!(with(&[("max_window_layers", json!(0))]), [None; 2]);
+    assert_eq!(with(std::slice::from_ref(&used)), [None; 2]); // from block 28 on
+    assert_eq!(with(&[used.clone(), ("max_window_layers", json!(1))]), [None, Some(7)]);
+    let kinds = json!(["sliding_attention", "full_attention"]);
+    assert_eq!(with(&[used.clone(), ("layer_types", kinds)]), [Some(7), None]);
+
+    for (kinds, word) in [
+        (json!(["full_attention"]), "1 blocks"),
+        (json!(["full_attention", "linear_attention"]), "`linear_attention`"),
+    ] {
+        let dir = edited(&[("model_type", json!("qwen3")), ("layer_types", kinds)]);
+        let text = refusal(dir.path());
+        assert!(text.contains(word), "{word} is not in: {text}");
+    }
 }
 
 #[test]

@@ -179,6 +179,53 @@ fn threads_and_recomputation_change_no_byte() {
     );
 }
 
+/// Nine rows of uneven length: every second window is the single row that is left over.
+#[test]
+fn a_window_gives_the_same_ten_losses_however_it_is_cut() {
+    let fixture = Fixture::new();
+    let losses = |batch: usize, windows: usize, threads: &str, checkpointing: bool| {
+        let out = format!("out_{batch}_{windows}_{threads}_{checkpointing}");
+        let args = [
+            "--model_name=model",
+            "--train_csv=train.csv",
+            "--max_length=160",
+            "--lora_dropout=0.1",
+            "--learning_rate=0.01",
+            "--max_steps=10",
+            "--val_split=0",
+            &format!("--batch_size={batch}"),
+            &format!("--gradient_accumulation_steps={windows}"),
+            &format!("--output_dir={out}"),
+        ];
+        let mut command = fixture.command(&args);
+        command.env("RAYON_NUM_THREADS", threads);
+        if checkpointing {
+            command.arg("--gradient_checkpointing");
+        }
+        common::Ended::from(command.output().unwrap()).ok();
+        let metrics = fixture.text(&format!("{out}/metrics.jsonl"));
+        let lines = metrics.lines().map(|line| serde_json::from_str(line).unwrap());
+        let losses: Vec<f64> =
+            lines.filter_map(|line: serde_json::Value| line["loss"].as_f64()).collect();
+        assert_eq!(losses.len(), 10);
+        losses
+    };
+    let whole = losses(8, 1, "1", false);
+    assert!(whole[9] < whole[0] - 0.05, "ten steps change the loss: {whole:?}");
+    for (batch, windows) in [(8, 1), (4, 2), (2, 4), (1, 8)] {
+        let cut = losses(batch, windows, "1", false);
+        for (step, (cut, whole)) in cut.iter().zip(&whole).enumerate() {
+            let off = (cut / whole - 1.0).abs();
+            assert!(off < 1e-5, "{batch}x{windows}, step {}: {cut} for {whole}", step + 1);
+        }
+        // One shape, one result: neither threads nor recomputation may show.
+        for (threads, checkpointing) in [("1", true), ("2", false), ("2", true)] {
+            let again = losses(batch, windows, threads, checkpointing);
+            assert_eq!(again, cut, "{batch}x{windows}, {threads} threads, {checkpointing}");
+        }
+    }
+}
+
 #[test]
 fn an_initial_adapter_gives_rank_and_targets() {
     let fixture = Fixture::new();

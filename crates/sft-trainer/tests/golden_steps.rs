@@ -119,7 +119,7 @@ fn assert_steps(name: &str, batch_size: usize, accumulation: usize) {
 
 #[test]
 fn ten_steps_of_each_architecture() {
-    for name in ["llama2", "llama3", "mistral", "llama_bias"] {
+    for name in ["llama2", "llama31", "llama32", "mistral", "llama_bias", "qwen2", "qwen3"] {
         assert_steps(name, 3, 1);
     }
 }
@@ -127,6 +127,6 @@ fn ten_steps_of_each_architecture() {
 /// The loss of a step is weighted by tokens over the whole window, however it is cut into micro-batches.
 #[test]
 fn ten_steps_with_accumulation() {
-    assert_steps("llama3", 1, 3);
+    assert_steps("llama32", 1, 3);
     assert_steps("mistral", 2, 2); // windows of 2 + 1 sequences
 }
