@@ -1,7 +1,7 @@
 //! What this project computes on a model and a CSV file, in files that `scripts/parity.py` compares with transformers and PEFT.
 //!
 //! ```sh
-//! cargo run --release --example parity -- MODEL_DIR ROWS.csv OUT_DIR [ROWS] [SEED]
+//! cargo run --example parity -- MODEL_DIR ROWS.csv OUT_DIR [ROWS] [SEED]
 //! ```
 //!
 //! Takes the first ROWS (200) factual rows that need no cutting, puts an adapter (r 8, alpha 16, all linear layers, neither matrix

@@ -3,7 +3,7 @@
 
     python scripts/parity.py MODEL_DIR ROWS.csv [--rows 200] [--seed 42]
 
-needs torch, transformers and peft. It runs `cargo run --release --example parity`, which writes what this project computes on the
+needs torch, transformers and peft. It runs `cargo run --example parity`, which writes what this project computes on the
 first rows of the CSV file with a random adapter, loads that adapter with PEFT, computes the same in f32, and prints one line for
 each comparison. Exit code 1 when a difference is above its tolerance.
 """
@@ -85,7 +85,7 @@ def main():
     transformers.logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as scratch:
         out = pathlib.Path(scratch) / "parity"
-        command = ["cargo", "run", "--quiet", "--release", "--example", "parity", "--", args.model.resolve(), args.csv.resolve(), out, str(args.rows), str(args.seed)]
+        command = ["cargo", "run", "--quiet", "--example", "parity", "--", args.model.resolve(), args.csv.resolve(), out, str(args.rows), str(args.seed)]
         subprocess.run(command, cwd=ROOT, check=True)
         compare(args, out)
     sys.exit(failed)

@@ -10,4 +10,5 @@ pub use sft_inference as inference;
 pub use sft_kernels as kernels;
 pub use sft_lora as lora;
 pub use sft_model as model;
+pub use sft_self_test as self_test;
 pub use sft_trainer as trainer;

@@ -25,8 +25,8 @@ const DOCUMENTS: [&str; 7] = [
     "crates/sft-lora/README.md",
 ];
 
-/// Flags of cargo and of the examples.
-const OTHER_FLAGS: [&str; 6] = ["workspace", "path", "example", "min", "help", "version"];
+/// Flags of cargo, of the examples and of llama.cpp.
+const OTHER_FLAGS: [&str; 7] = ["workspace", "path", "example", "min", "help", "version", "lora"];
 
 #[test]
 fn every_flag_that_is_named_exists() {

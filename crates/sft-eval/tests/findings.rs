@@ -323,6 +323,15 @@ fn cases() -> Vec<Case> {
                  aspirin 75 mg tds for two weeks and.",
             ],
         },
+        Case {
+            note: "Complains of earaches. Codeine 30 mg nocte.",
+            findings: vec![
+                finding(Symptom, "earache", &[]),
+                finding(Drug, "codeine", &["30 mg", "at night"]),
+            ],
+            good: &["The patient has earaches. Takes codeine 30 mg at night."],
+            bad: &["The patient has heartache. Takes codeine 30 mg at night."],
+        },
     ]
 }
 
@@ -359,8 +368,8 @@ fn corrupted_summaries_do_not() {
     assert!(cases().iter().map(|case| case.bad.len()).sum::<usize>() >= 40);
 }
 
-/// Summaries of the notes of the test set: right or wrong.
-const TEST_SET_ROWS: &[(&str, &str, bool)] = &[
+/// Summaries of the notes in `judged/`, right or wrong.
+const JUDGED: &[(&str, &str, bool)] = &[
     // polarity of results
     (
         "test-075",
@@ -665,17 +674,19 @@ const TEST_SET_ROWS: &[(&str, &str, bool)] = &[
     ),
 ];
 
-/// The rows of the test set and the findings of its notes.
-fn test_set() -> (Vec<Record>, BTreeMap<String, Vec<Finding>>) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/phase1_data/sft");
-    let records = Dataset::read_csv(&folder.join("test_set_processed.csv")).unwrap().records;
-    let notes = read_jsonl(&folder.join("test_set_findings.jsonl")).unwrap();
+/// Rows and the findings of their notes.
+fn read(notes: &str, findings: &str) -> (Vec<Record>, BTreeMap<String, Vec<Finding>>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let records = Dataset::read_csv(&folder.join(notes)).unwrap().records;
+    let notes = read_jsonl(&folder.join(findings)).unwrap();
     (records, notes.into_iter().map(|note| (note.id, note.findings)).collect())
 }
 
 #[test]
 fn the_factual_summaries_of_the_test_set_pass_and_the_hallucinated_ones_do_not() {
-    let (records, findings) = test_set();
+    let sample = |name: &str| format!("../../fixtures/phase1_data/sft/{name}");
+    let (records, findings) =
+        read(&sample("test_set_processed.csv"), &sample("test_set_findings.jsonl"));
     let note_ids: BTreeMap<&str, &str> = records
         .iter()
         .filter(|row| row.is_factual())
@@ -694,10 +705,10 @@ fn the_factual_summaries_of_the_test_set_pass_and_the_hallucinated_ones_do_not()
 }
 
 #[test]
-fn other_summaries_of_the_test_set_are_judged_rightly() {
-    let (records, findings) = test_set();
+fn other_summaries_are_judged_rightly() {
+    let (records, findings) = read("tests/judged/notes.csv", "tests/judged/findings.jsonl");
     let mut wrong = Vec::new();
-    for &(id, summary, right) in TEST_SET_ROWS {
+    for &(id, summary, right) in JUDGED {
         let row = records.iter().find(|row| row.id == id).unwrap();
         let verdict = check(&row.clinical_note, &findings[id], summary);
         if passes(&verdict) != right {

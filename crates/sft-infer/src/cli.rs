@@ -32,6 +32,9 @@ Examples:
   One folder for other tools, the adapter merged into its base:
     sft-infer --model-path models/sft_specialist/final_model --merge-to merged
 
+  The adapter alone, for llama.cpp:
+    sft-infer --model-path models/sft_specialist/final_model --export-gguf-lora adapter.gguf
+
   Does the model find factual summaries likelier than hallucinated ones, and more so than its base?
     sft-infer --model-path models/sft_specialist/final_model --evaluate test.csv --compare base
 
@@ -123,6 +126,17 @@ pub(crate) struct Args {
         conflicts_with_all = ["clinical_note", "input_file", "output_file", "json"]
     )]
     pub merge_to: Option<PathBuf>,
+    /// Write the adapter as a GGUF file that llama.cpp applies to a GGUF file of its base; needs no
+    /// note. The file is read back and compared
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Output",
+        conflicts_with_all = [
+            "clinical_note", "input_file", "evaluate", "output_file", "json", "merge_to",
+        ]
+    )]
+    pub export_gguf_lora: Option<PathBuf>,
     /// Write the embedded base model as a Hugging Face folder, for other tools; needs no
     /// --model-path
     #[arg(
@@ -131,6 +145,7 @@ pub(crate) struct Args {
         help_heading = "Output",
         conflicts_with_all = [
             "model_path", "clinical_note", "input_file", "evaluate", "output_file", "json", "merge_to",
+            "export_gguf_lora",
         ]
     )]
     pub export_base: Option<PathBuf>,
@@ -181,10 +196,12 @@ impl Args {
     ) -> Result<Self, clap::Error> {
         let mut command = Self::command().mut_args(also_in_snake_case);
         let args = Self::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)?;
-        let merges_as_asked = matches!(args.device, DeviceChoice::Auto | DeviceChoice::Cpu)
+        let as_asked = matches!(args.device, DeviceChoice::Auto | DeviceChoice::Cpu)
             && matches!(args.dtype, DTypeChoice::Auto | DTypeChoice::F32);
-        if args.merge_to.is_some() && !merges_as_asked {
-            let reason = "--merge-to works in f32 on the CPU: leave out --device and --dtype";
+        let writes =
+            [("--merge-to", &args.merge_to), ("--export-gguf-lora", &args.export_gguf_lora)];
+        if let Some((flag, _)) = writes.iter().find(|(_, out)| out.is_some() && !as_asked) {
+            let reason = format!("{flag} works in f32 on the CPU: leave out --device and --dtype");
             return Err(command.error(ErrorKind::ArgumentConflict, reason));
         }
         Ok(args)
@@ -276,6 +293,8 @@ mod tests {
         }
         assert_eq!(parse(&["--model_path=m", "--merge_to=x"]).unwrap().merge_to, Some("x".into()));
         assert_eq!(parse(&["--export_base=x"]).unwrap().export_base, Some("x".into()));
+        let export = parse(&["--model_path=m", "--export_gguf_lora=x"]).unwrap();
+        assert_eq!(export.export_gguf_lora, Some("x".into()));
     }
 
     #[test]
@@ -318,6 +337,12 @@ mod tests {
             &["--export-base", "x", "--model-path", "m"],
             &["--export-base", "x", "--clinical-note", "a"],
             &["--export-base", "x", "--merge-to", "y"],
+            &["--export-base", "x", "--export-gguf-lora", "y"],
+            &["--model-path", "m", "--export-gguf-lora", "y", "--merge-to", "x"],
+            &["--model-path", "m", "--export-gguf-lora", "y", "--evaluate", "e.csv"],
+            &["--model-path", "m", "--export-gguf-lora", "y", "--clinical-note", "a"],
+            &["--model-path", "m", "--export-gguf-lora", "y", "--json"],
+            &["--model-path", "m", "--export-gguf-lora", "y", "--dtype", "f16"],
         ] {
             assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }

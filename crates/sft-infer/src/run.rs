@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use sft_dataset::TemplateChoice;
-use sft_inference::{Event, Generator, InferenceError, OpenOptions, merge_adapter};
+use sft_inference::{
+    Event, Generator, InferenceError, OpenOptions, export_gguf_lora, merge_adapter,
+};
 use sft_model::source::{SourceOptions, export_base};
 
 use crate::cli::Args;
@@ -32,6 +34,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         let source = fetched(args, None)?;
         merge_adapter(&source.model_path, source.base_model.as_deref(), out)?;
         return say(&format!("Merged model saved to {}", out.display()));
+    }
+    if let Some(out) = &args.export_gguf_lora {
+        let source = fetched(args, None)?;
+        let written = export_gguf_lora(&source.model_path, source.base_model.as_deref(), out)?;
+        return say(&format!(
+            "GGUF adapter saved to {}: {} matrices in f32 for a base of architecture {}, alpha {}",
+            out.display(),
+            written.matrices,
+            written.architecture,
+            written.alpha
+        ));
     }
     if let Some(csv) = &args.evaluate {
         return evaluate(args, csv);

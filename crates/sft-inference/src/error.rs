@@ -52,6 +52,15 @@ pub enum InferenceError {
         /// The model folder.
         folder: PathBuf,
     },
+    /// A GGUF file was asked for, but there is no adapter.
+    #[error(
+        "{} has no adapter_config.json, so there is no adapter to export: give an adapter's folder",
+        folder.display()
+    )]
+    NothingToExport {
+        /// The model folder.
+        folder: PathBuf,
+    },
     /// The folder a merged model should go to is in use.
     #[error("{} exists and is not an empty folder: give a new one", folder.display())]
     MergeTargetInUse {

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod export;
 mod fetch;
 mod generation;
 mod generator;
@@ -28,6 +29,7 @@ mod stream;
 mod text;
 
 pub use error::InferenceError;
+pub use export::export_gguf_lora;
 pub use generation::{Event, FinishReason, Generation};
 pub use generator::Generator;
 pub use merge::merge_adapter;

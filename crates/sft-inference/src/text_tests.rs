@@ -138,6 +138,34 @@ fn what_never_becomes_a_character_is_given_at_the_end() {
     assert_eq!(whole, "The��");
 }
 
+/// Tokenizers like those of well-known models and texts of many kinds; `shown` is what the Python
+/// library makes of the ids.
+#[test]
+fn streamed_pieces_of_real_texts_join_to_the_text_of_the_python_library() {
+    let golden = "../../fixtures/golden/tokenizers";
+    let vectors = std::fs::read(format!("{golden}/vectors.json")).unwrap();
+    let vectors: Value = serde_json::from_slice(&vectors).unwrap();
+    for (name, vectors) in vectors.as_object().unwrap() {
+        let tokenizer = Tokenizer::from_file(format!("{golden}/{name}.json")).unwrap();
+        let mut all = Vec::new();
+        for case in vectors["cases"].as_array().unwrap() {
+            let ids: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
+            let (pieces, whole) = stream(&tokenizer, &ids);
+            assert_eq!(whole, case["shown"].as_str().unwrap(), "{name}: {case}");
+            assert_eq!(pieces.concat(), whole, "{name}: {case}");
+            let whole_characters = |piece: &String| !piece.contains(char::REPLACEMENT_CHARACTER);
+            assert!(
+                whole.contains(char::REPLACEMENT_CHARACTER) || pieces.iter().all(whole_characters),
+                "{name}: {pieces:?}"
+            );
+            all.extend(ids);
+        }
+        let (pieces, whole) = stream(&tokenizer, &all);
+        assert_eq!(pieces.concat(), whole, "{name}");
+        assert_eq!(whole, tokenizer.decode(&all, true).unwrap(), "{name}");
+    }
+}
+
 #[test]
 fn any_ids_joined_are_what_they_are_at_once() {
     let mut state = 1_u64;

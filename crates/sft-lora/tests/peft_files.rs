@@ -261,12 +261,11 @@ fn options_that_change_the_result_are_refused_by_name() {
         ("bias", json!("all")),
         ("bias", json!("lora_only")),
         ("modules_to_save", json!(["lm_head"])),
-        ("layers_to_transform", json!([0])),
-        ("layers_to_transform", json!(0)),
+        ("layers_to_transform", json!("0")),
         ("layers_pattern", json!("layers")),
         ("layer_replication", json!([[0, 4], [2, 5]])),
         ("megatron_config", json!({"a": 1})),
-        ("exclude_modules", json!(["up_proj"])),
+        ("exclude_modules", json!([3])),
         ("trainable_token_indices", json!([1])),
         ("target_parameters", json!(["mlp.experts"])),
         ("use_qalora", json!(true)),
@@ -294,6 +293,63 @@ fn options_that_change_the_result_are_refused_by_name() {
     // all of them at once
     let error = with_keys(dir.path(), json!({"use_dora": true, "lora_bias": true})).unwrap_err();
     assert!(error.to_string().contains("use_dora") && error.to_string().contains("lora_bias"));
+}
+
+#[test]
+fn modules_are_left_out_as_peft_leaves_them_out() {
+    let targets = |keys: Value, module: &str| {
+        let mut file = json!({"peft_type": "LORA"});
+        file.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        let config: PeftConfig = serde_json::from_value(file).unwrap();
+        config.to_lora().unwrap().targets(module, false).unwrap()
+    };
+    let path = |layer: usize, name: &str| format!("model.layers.{layer}.{name}");
+    let (q, up) = ("self_attn.q_proj", "mlp.up_proj");
+    for layers in [json!(1), json!([1, 11])] {
+        let keys = json!({"target_modules": ["q_proj"], "layers_to_transform": layers});
+        assert!(targets(keys.clone(), &path(1, q)));
+        assert!(!targets(keys.clone(), &path(0, q)) && !targets(keys.clone(), &path(10, q)));
+        assert!(!targets(keys.clone(), &path(1, up)) && !targets(keys, "model.q_proj"));
+    }
+    let keys = json!({
+        "target_modules": ["q_proj", "model.layers.3.mlp.up_proj"], "layers_to_transform": 1,
+        "layers_pattern": ["h", "layers"], "exclude_modules": null,
+    });
+    assert!(targets(keys.clone(), &path(1, q)) && targets(keys.clone(), "model.h.1.q_proj"));
+    assert!(targets(keys.clone(), &path(3, up)), "named in full, it is adapted in any layer");
+    assert!(!targets(keys, "model.blocks.1.q_proj"));
+
+    for excluded in [json!(["0.self_attn.q_proj"]), json!(r".*\.0\..*q_proj")] {
+        for named in [json!(["q_proj", "up_proj"]), json!(r".*(q|up)_proj")] {
+            let keys = json!({"target_modules": named, "exclude_modules": excluded});
+            assert!(!targets(keys.clone(), &path(0, q)) && targets(keys.clone(), &path(1, q)));
+            assert!(targets(keys.clone(), &path(0, up)) && targets(keys, &path(10, q)));
+        }
+    }
+    let keys = json!({
+        "target_modules": ["q_proj", "up_proj"], "layers_to_transform": [1, 2],
+        "exclude_modules": ["up_proj"],
+    });
+    assert!(targets(keys.clone(), &path(2, q)) && !targets(keys.clone(), &path(2, up)));
+    assert!(!targets(keys, &path(0, q)));
+}
+
+#[test]
+fn what_leaves_modules_out_needs_names() {
+    for keys in [
+        json!({"target_modules": "all-linear", "layers_to_transform": [0]}),
+        json!({"target_modules": "all-linear", "exclude_modules": ["q_proj"]}),
+        json!({"target_modules": ".*q_proj", "layers_to_transform": [0]}),
+        json!({"target_modules": ["q_proj"], "layers_to_transform": [0], "layers_pattern": [1]}),
+        json!({"target_modules": ["q_proj"], "layers_to_transform": [-1]}),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let error = with_keys(dir.path(), keys.clone()).unwrap_err().to_string();
+        let named = ["layers_to_transform", "exclude_modules", "layers_pattern"]
+            .iter()
+            .any(|name| error.contains(name));
+        assert!(named && error.contains("adapter_config.json"), "{keys}: {error}");
+    }
 }
 
 #[test]

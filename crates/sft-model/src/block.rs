@@ -133,12 +133,7 @@ impl Block {
 
     /// One linear layer of this block: `[T, in]` to `[T, out]`.
     #[cfg_attr(not(feature = "planted-faults"), expect(clippy::unused_self))]
-    fn project(
-        &self,
-        projection: &Projection,
-        x: &Tensor,
-        mode: Mode<'_>,
-    ) -> CandleResult<Tensor> {
+    fn project(&self, projection: &Projection, x: &Tensor, mode: Mode<'_>) -> CandleResult<Tensor> {
         let y = projection.forward(x, mode)?;
         #[cfg(feature = "planted-faults")]
         if self.fault == Some(crate::Fault::ScaledBase)

@@ -87,7 +87,7 @@ impl Decoder {
                 matrix(projection.weight()) + projection.bias().map_or(0, Tensor::elem_count)
             })
             .sum();
-        let norms: usize = self.blocks.iter().flat_map(|block| block.norms()).map(Tensor::elem_count).sum();
+        let norms: usize = self.blocks.iter().flat_map(Block::norms).map(Tensor::elem_count).sum();
         let head = if self.config.tie_word_embeddings { 0 } else { matrix(&self.head) };
         matrix(&self.embedding)
             + head
@@ -106,7 +106,7 @@ impl Decoder {
         let matrices =
             self.projections().map(Projection::weight).chain([&self.embedding, &self.head]);
         let rows = matrices.map(|weight| weight.to_tensor()?.narrow(0, 0, 1));
-        let norms = self.blocks.iter().flat_map(|block| block.norms()).chain([&self.final_norm]);
+        let norms = self.blocks.iter().flat_map(Block::norms).chain([&self.final_norm]);
         let mut hash = Fnv::default();
         for tensor in rows.chain(norms.map(|norm| Ok(norm.clone()))) {
             let values: Vec<f64> = tensor?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
@@ -152,8 +152,9 @@ impl Decoder {
             let module = name.rsplit_once(".lora_").map_or(*name, |(module, _)| module);
             if !modules.contains(module) {
                 return Err(ModelError::Adapter(format!(
-                    "it adapts `{module}`, which the base does not have; give the base that it \
-                     was trained on"
+                    "it adapts `{module}`, which is no linear layer in a block of the base; give \
+                     the base that it was trained on (adapters of the head or the embedding are \
+                     not supported)"
                 )));
             }
         }

@@ -40,7 +40,7 @@ fn logits(decoder: &Decoder, golden: &HashMap<String, Tensor>) -> Vec<f32> {
 fn stored(dir: &Path) -> (BTreeMap<String, Tensor>, usize) {
     let mut tensors = BTreeMap::new();
     let mut files = 0;
-    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+    for entry in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()) {
         if entry.path().extension().is_some_and(|extension| extension == "safetensors") {
             files += 1;
             let more = load(entry.path(), &Device::Cpu).unwrap();

@@ -9,7 +9,10 @@ use std::{
 
 use candle_core::{DType, Device, Tensor, safetensors};
 use serde_json::Value;
-use sft_lora::peft::{PeftConfig, load_adapter, save_adapter};
+use sft_lora::{
+    TargetModules,
+    peft::{PeftConfig, load_adapter, save_adapter},
+};
 use sft_model::{Decoder, ModelDir, Packed};
 
 const VERSIONS: [&str; 4] = ["0.10.0", "0.13.2", "0.17.1", "0.21.2"];
@@ -122,4 +125,17 @@ fn options_that_change_the_result_are_refused_as_each_version_writes_them() {
     options.sort();
     options.dedup();
     assert!(options.len() >= 10, "{options:?}");
+}
+
+#[test]
+fn an_adapter_of_the_head_is_refused_by_name() {
+    let mut adapter = load_adapter(&version("0.21.2").join("plain"), &Device::Cpu).unwrap();
+    adapter.lora.target_modules = TargetModules::List(vec!["q_proj".into(), "lm_head".into()]);
+    adapter.tensors.retain(|name, _| name.contains("q_proj"));
+    for (matrix, shape) in [("lora_A", (2, 32)), ("lora_B", (67, 2))] {
+        let zeros = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        adapter.tensors.insert(format!("lm_head.{matrix}.weight"), zeros);
+    }
+    let error = base().load_lora(&adapter).unwrap_err().to_string();
+    assert!(error.contains("`lm_head`") && error.contains("not supported"), "{error}");
 }

@@ -26,6 +26,8 @@ pub(crate) enum CliError {
         "the example of line {line} has {tokens} tokens, but the model can tell only {limit} positions apart (max_position_embeddings); give --max_length {limit} or less"
     )]
     TooLong { line: u64, tokens: usize, limit: usize },
+    #[error("the self test failed: {}; do not train before this is mended", checks.join("; "))]
+    SelfTest { checks: Vec<String> },
     #[error("cannot write to standard output")]
     Stdout(#[source] std::io::Error),
     #[error("cannot listen for Ctrl-C")]
@@ -36,6 +38,8 @@ pub(crate) enum CliError {
     Lora(#[from] sft_lora::LoraError),
     #[error(transparent)]
     Model(#[from] sft_model::ModelError),
+    #[error(transparent)]
+    SelfTestRun(#[from] sft_self_test::SelfTestError),
     #[error(transparent)]
     Train(#[from] sft_trainer::TrainError),
 }

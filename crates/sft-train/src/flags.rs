@@ -13,6 +13,8 @@ Examples:
     sft-train
   See what a run with your own notes would do, without writing anything:
     sft-train --model_name ./Llama-3.2-1B --train_csv notes.csv --dry_run
+  Check that your own model is computed and trained exactly, before a long run:
+    sft-train --model_name ./Llama-3.2-1B --train_csv notes.csv --self_test
   Train a model of the hub, fetched once, holding out a tenth of the notes for validation:
     sft-train --model_name meta-llama/Llama-3.2-1B --train_csv notes.csv --output_dir ./models/summariser
   Go on after a stop, a crash or a power cut:
@@ -26,7 +28,7 @@ Examples:
 
 Every flag may also be written with underscores (--batch_size), and stands under that name in a configuration file.
 The training file has the columns id, clinical_note, model_summary, label and hallucination_type; rows labelled `factual` train.
-Exit status: 0 done, 1 failed, 2 wrong usage or settings, 130 stopped by a signal (resumable).";
+Exit status: 0 done, 1 failed (or a check of --self_test did), 2 wrong usage or settings, 130 stopped by a signal (resumable).";
 
 /// Fine-tune a causal language model to summarise clinical notes, with LoRA.
 #[derive(Debug, Parser)]
@@ -37,6 +39,10 @@ pub(crate) struct Flags {
     /// Read settings from a TOML file: the same names, with underscores; flags win over it
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     pub(crate) config: Option<PathBuf>,
+    /// Check that this model is computed and trained exactly, with these rows, this prompt and these settings, and write
+    /// nothing
+    #[arg(long, value_name = "true|false", help_heading = "Run", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub(crate) self_test: Option<bool>,
 }
 
 /// Every setting, as one source gave it: `None` where that source is silent.

@@ -16,6 +16,7 @@ mod progress;
 mod report;
 mod resolve;
 mod run;
+mod self_test;
 mod signals;
 mod source;
 

@@ -7,6 +7,7 @@ use candle_core::{DType, Device, DeviceLocation};
 use sft_dataset::{EncodedSet, PromptTokenizer, SftConfig, encode};
 use sft_lora::TargetModules;
 use sft_model::{Decoder, ModelConfig, ModelDir};
+use sft_self_test::{Subject, Text};
 use sft_trainer::{
     Outcome, Plan, ResumeFrom, RunFiles, RunState, StopFlag, TrainError, Trainer, run_state,
 };
@@ -19,6 +20,7 @@ use crate::inputs::Inputs;
 use crate::progress::Progress;
 use crate::report;
 use crate::resolve::{Settings, Validation};
+use crate::self_test;
 use crate::signals;
 use crate::source;
 
@@ -27,6 +29,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Everything `sft-train` does between its flags and its exit status.
 pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
+    let self_test = flags.self_test.unwrap_or_default();
     let Some(inputs) = Inputs::read(flags)? else {
         return Ok(0);
     };
@@ -35,7 +38,7 @@ pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
     let rows = Rows::read(&settings)?;
     let device = settings.device.open()?;
     let dtype = settings.dtype.resolve(&device)?;
-    check_output(&settings)?;
+    check_output(&settings, self_test)?;
     let folder = source::model_folder(&settings.model_name, settings.revision.as_deref())?;
     let folder = ModelDir::open(&folder)?;
     let mut settings = inputs.with_model(folder.path())?;
@@ -71,14 +74,34 @@ pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
     say(report::settings(&settings.entries))?;
     say(report::data(&rows, &train, &val))?;
     rows.notes.iter().for_each(console::note);
-    let model = adapted_model(&settings, &folder, dtype, &device)?;
+    let mut model = adapted_model(&settings, &folder, dtype, &device)?;
     say(report::model(&model))?;
     say(report::plan(&Plan::new(&settings.train, train.examples.len()), &train))?;
     if settings.dry_run {
         say(report::examples(&train, &tokenizer)?)?;
-        return Ok(0);
     }
     let files = run_files(&settings, &folder, &tokenizer)?;
+    if self_test {
+        let text = Text {
+            records: &rows.train,
+            set: &train,
+            tokenizer: &tokenizer,
+            tokenizer_json: &files.tokenizer_json,
+            saved: &files.sft_config,
+            bos_id: folder.config().bos_token_id,
+        };
+        let subject = Subject {
+            decoder: &mut model,
+            folder: &folder,
+            examples: &train.examples,
+            fresh: settings.init_adapter.is_none(),
+            learning_rate: settings.train.learning_rate,
+        };
+        self_test::run(&text, subject)?;
+    }
+    if settings.dry_run || self_test {
+        return Ok(0);
+    }
     let mut trainer =
         Trainer::new(settings.train.clone(), model, train.examples, val.examples, files)?;
     let mut progress = Progress::new();
@@ -106,8 +129,9 @@ fn check_examples(sets: &[&EncodedSet], model: &ModelConfig) -> Result<(), CliEr
 }
 
 /// The rules of the output folder that can be known before the model is loaded. The trainer has the last word.
-fn check_output(settings: &Settings) -> Result<(), TrainError> {
+fn check_output(settings: &Settings, self_test: bool) -> Result<(), TrainError> {
     if !settings.dry_run
+        && !self_test
         && let RunState::Unfinished(path) = run_state(&settings.output_dir)?
         && settings.resume == ResumeFrom::Fresh
     {

@@ -99,6 +99,10 @@ fn strftime(format: &str) -> String {
 }
 
 #[cfg(test)]
+#[path = "jinja_golden.rs"]
+mod golden;
+
+#[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;

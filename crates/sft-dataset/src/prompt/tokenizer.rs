@@ -173,6 +173,11 @@ impl PromptTokenizer {
         &self.template
     }
 
+    /// The ids that the tokenizer's post-processor puts before a text: normally BOS or nothing.
+    pub fn prefix(&self) -> &[u32] {
+        &self.prefix
+    }
+
     /// The id that ends each example.
     pub fn eos_id(&self) -> u32 {
         self.eos_id

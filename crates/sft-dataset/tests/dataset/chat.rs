@@ -1,12 +1,12 @@
 //! Chat templates: transformers as the reference, where they lie, and what cannot be used.
 
 use crate::record;
-use crate::tokenizers_built::{Built, byte_level, sentencepiece};
+use crate::tokenizers_built::{byte_level, sentencepiece};
 use serde_json::{Value, json};
 use sft_dataset::{DatasetError, Encoded, PromptTemplate, PromptTokenizer, TemplateChoice, encode};
 use std::path::PathBuf;
 
-const GOLDEN: &str = "../../fixtures/golden/chat/templates.json";
+pub(crate) const GOLDEN: &str = "../../fixtures/golden/chat/templates.json";
 const LLAMA: &str = "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token + '[INST] ' + m.content.strip() + ' [/INST]' }}{% else %}{{ ' ' + m.content + ' ' + eos_token }}{% endif %}{% endfor %}";
 
 /// A folder with the tokenizer files of a model.
@@ -56,8 +56,8 @@ impl Folder {
     }
 }
 
-fn prompts(built: &Built, config: Value) -> PromptTokenizer {
-    let folder = Folder::new(&built.json, Some(config));
+pub(crate) fn prompts(tokenizer: &Value, config: Value) -> PromptTokenizer {
+    let folder = Folder::new(tokenizer, Some(config));
     let (template, turn_end) = folder.resolve().unwrap();
     PromptTokenizer::from_file(&folder.tokenizer(), template, turn_end.unwrap()).unwrap()
 }
@@ -71,7 +71,7 @@ fn count(ids: &[u32], tokenizer: &PromptTokenizer, token: &str) -> usize {
 fn well_known_templates_render_as_in_transformers() {
     let golden: Value = serde_json::from_slice(&std::fs::read(GOLDEN).unwrap()).unwrap();
     let cases = golden["cases"].as_array().unwrap();
-    assert_eq!(cases.len(), 16);
+    assert_eq!(cases.len(), 18);
     for case in cases {
         let name = case["name"].as_str().unwrap();
         let text = |key: &str| case[key].as_str().unwrap();
@@ -89,13 +89,13 @@ fn well_known_templates_render_as_in_transformers() {
             // written without a space, but a word needs one behind `[/INST]` as text
             "mistral-instruct-v0.1" => " ",
             // no white space: what the model thinks comes first
-            "thinking" => "",
+            "thinking" | "qwen3" => "",
             _ => text("lead"),
         };
         assert_eq!(template.lead(), lead, "{name}");
     }
     let with_space = |case: &&Value| case["lead"] == " ";
-    assert_eq!(cases.iter().filter(with_space).count(), 3);
+    assert_eq!(cases.iter().filter(with_space).count(), 4);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn control_strings_count_in_the_template_alone_and_bos_comes_once() {
     let template = "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
     let config = json!({ "bos_token": { "content": "<|begin_of_text|>" }, "eos_token": "<|end_of_text|>", "chat_template": template });
     let built = byte_level();
-    let tokenizer = prompts(&built, config);
+    let tokenizer = prompts(&built.json, config);
     assert_eq!(tokenizer.eos_id(), built.eos);
     let ids = tokenizer.prompt_ids("Chest pain.").unwrap();
     // without hostile text in the note the ids are those of the tokenizer over the whole text
@@ -133,7 +133,7 @@ fn control_strings_count_in_the_template_alone_and_bos_comes_once() {
 fn a_prompt_that_ends_in_text_leaves_the_space_to_the_summary() {
     let built = sentencepiece();
     let config = json!({ "bos_token": "<s>", "eos_token": "</s>", "chat_template": LLAMA });
-    let tokenizer = prompts(&built, config);
+    let tokenizer = prompts(&built.json, config);
     let record = record(2, "Chest pain.", "The patient has chest pain.");
     let rows = [record.clone()];
     assert_eq!(encode("a.csv".as_ref(), &rows, &tokenizer, 512).unwrap().examples.len(), 1);

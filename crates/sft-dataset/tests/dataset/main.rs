@@ -9,6 +9,7 @@ mod prompt;
 mod split;
 mod template;
 mod tokenizers_built;
+mod tokenizers_golden;
 mod truncation;
 
 use sft_dataset::Record;

@@ -13,7 +13,11 @@ const SUMMARY: &str = "Chest pain, 64-year-old man.";
 
 /// Checks an example that may have been cut, and returns the note left in it, or `None` if the row
 /// does not fit.
-fn note_left(tokenizer: &PromptTokenizer, row: &Record, max_length: usize) -> Option<String> {
+pub(crate) fn note_left(
+    tokenizer: &PromptTokenizer,
+    row: &Record,
+    max_length: usize,
+) -> Option<String> {
     let whole = match tokenizer.example(row, 0, usize::MAX).unwrap() {
         Encoded::Fits { example, .. } => example,
         Encoded::TooLong { .. } => unreachable!("nothing is longer than usize::MAX"),

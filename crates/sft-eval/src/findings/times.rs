@@ -28,7 +28,7 @@ pub(crate) fn time(tokens: &[Token], at: usize) -> Option<(&'static str, usize)>
         ("at" | "before", "bedtime", _) => ("at bedtime", 2),
         ("bedtime", ..) => ("at bedtime", 1),
         ("at" | "every" | "each", "night", _) => ("at night", 2),
-        ("nightly", ..) => ("at night", 1),
+        ("nightly" | "nocte", ..) => ("at night", 1),
         ("in" | "every" | "each", "the", "morning") => ("in the morning", 3),
         ("every" | "each", "morning", _) => ("in the morning", 2),
         ("in", "the", "evening") => ("in the evening", 3),

@@ -237,7 +237,8 @@ fn stem(word: &str) -> String {
         return format!("{start}y");
     }
     for end in ["sses", "xes", "ches", "shes"] {
-        if word.ends_with(end) {
+        // Of aches, headaches and the like the `e` is a part.
+        if word.ends_with(end) && !word.ends_with("aches") {
             return word[..word.len() - 2].to_owned();
         }
     }

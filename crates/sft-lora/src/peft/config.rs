@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::options::unsupported;
+use super::{narrowed::narrowed, options::unsupported};
 use crate::{LoraConfig, LoraError, TargetModules};
 
 /// `adapter_config.json`, as PEFT's `LoraConfig.save_pretrained` writes it.
@@ -121,9 +121,13 @@ impl PeftConfig {
             );
         }
         options.extend(self.other.iter().filter_map(|(key, value)| unsupported(key, value)));
-        let Some(target_modules) = self.target_modules.clone().filter(|_| options.is_empty())
-        else {
-            return Err(LoraError::Unsupported { options });
+        let targets = self.target_modules.clone().map(|targets| narrowed(targets, &self.other));
+        let target_modules = match targets {
+            Some(Ok(targets)) if options.is_empty() => targets,
+            targets => {
+                options.extend(targets.and_then(Result::err).unwrap_or_default());
+                return Err(LoraError::Unsupported { options });
+            }
         };
         let config = LoraConfig {
             r: self.r,

@@ -4,6 +4,7 @@
 //! `adapter_model.safetensors`, or, from older versions, in `adapter_model.bin`.
 
 mod config;
+mod narrowed;
 mod options;
 mod weights;
 

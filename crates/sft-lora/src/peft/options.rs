@@ -2,11 +2,14 @@
 
 use serde_json::Value;
 
+use super::narrowed;
+
 /// Why this option of an `adapter_config.json` cannot be ignored, or `None` when it can.
 ///
 /// The list follows `peft/tuners/lora/config.py` and `peft/config.py` of PEFT 0.21.
 pub(super) fn unsupported(key: &str, value: &Value) -> Option<String> {
     let remedy = match key {
+        _ if narrowed::OPTIONS.contains(&key) => return None, // read there
         // Notes for people and programs, options that act only together with one refused here, and
         // configurations of an initialisation (`init_lora_weights` says whether it was used).
         "auto_mapping" | "corda_config" | "eva_config" | "inference_mode" | "loftq_config"
@@ -37,8 +40,8 @@ pub(super) fn unsupported(key: &str, value: &Value) -> Option<String> {
         }
         "lora_bias" => "lora_B has no bias here; train with lora_bias false",
         "fan_in_fan_out" => "weights are [out, in] here; use a base with torch.nn.Linear layers",
-        "layers_to_transform" | "layers_pattern" | "exclude_modules" | "target_parameters" => {
-            "name the adapted modules by target_modules alone (a regular expression can)"
+        "target_parameters" => {
+            "adapters of single parameters are not supported; use one on linear layers"
         }
         "layer_replication" => "merge it into its base with PEFT first",
         _ => "this option is not known here; remove it if the adapter does not depend on it",
@@ -64,7 +67,7 @@ fn initialisation(value: &Value) -> Initialisation {
 }
 
 /// Null, false or empty: an option that nobody set.
-fn at_rest(value: &Value) -> bool {
+pub(super) fn at_rest(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(set) => !set,

@@ -84,8 +84,8 @@ pub(super) fn matrices(
     for module in modules(adapter) {
         let place = Place::of(module, base).ok_or_else(|| {
             ModelError::Adapter(format!(
-                "it adapts `{module}`, which the base does not have; give the base that it was \
-                 trained on"
+                "it adapts `{module}`, which is no linear layer in a block of the base; give the \
+                 base that it was trained on"
             ))
         })?;
         let r = adapter.lora.rank_for(module);
@@ -104,7 +104,9 @@ pub(super) fn matrices(
             let mut values = tensor.flatten_all()?.to_vec1::<f32>()?;
             let is_b = part == "lora_B";
             if is_b && factor != 1.0 {
-                values.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
+                for value in &mut values {
+                    *value = (f64::from(*value) * factor) as f32;
+                }
             }
             matrices.push(Matrix {
                 name: format!("{}.{suffix}", place.tensor),
