@@ -1,8 +1,14 @@
 //! Causal attention over a padding-free batch.
 
-use candle_core::{D, DType, Device, Result, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, bail};
 
-use crate::recompute::recomputed;
+use crate::{
+    cpu::{
+        attention,
+        host::{Host, slice, takes},
+    },
+    recompute::recomputed,
+};
 
 /// Which rows may see which.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +51,83 @@ pub fn causal_attention(
             spec.cu_seqlens_k
         )
     }
+    if takes(&[q, k, v]) {
+        let shape = attention::Shape {
+            heads,
+            kv_heads,
+            head_dim: q.dim(D::Minus1)?,
+            cu_seqlens_q: spec.cu_seqlens_q.to_vec(),
+            cu_seqlens_k: spec.cu_seqlens_k.to_vec(),
+            window: spec.sliding_window,
+        };
+        check(&shape, k, v)?;
+        let op = CausalAttention(shape);
+        return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op);
+    }
+    composed(q, k, v, spec)
+}
+
+/// Refuses sequences that the kernel would read outside its tensors.
+fn check(shape: &attention::Shape, k: &Tensor, v: &Tensor) -> Result<()> {
+    let pairs = shape.cu_seqlens_q.windows(2).zip(shape.cu_seqlens_k.windows(2));
+    let rises = |borders: &[u32]| borders[0] <= borders[1];
+    let fits = pairs.clone().all(|(q, k)| rises(q) && rises(k) && q[1] - q[0] <= k[1] - k[0])
+        && k.dims() == v.dims()
+        && k.dim(D::Minus1)? == shape.head_dim
+        && shape.window != Some(0);
+    if !fits {
+        bail!(
+            "attention: borders {:?} and {:?}, k {:?}, v {:?}, window {:?} do not fit together",
+            shape.cu_seqlens_q,
+            shape.cu_seqlens_k,
+            k.shape(),
+            v.shape(),
+            shape.window
+        )
+    }
+    Ok(())
+}
+
+struct CausalAttention(attention::Shape);
+
+impl CustomOp3 for CausalAttention {
+    fn name(&self) -> &'static str {
+        "causal-attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        q_layout: &Layout,
+        k: &CpuStorage,
+        k_layout: &Layout,
+        v: &CpuStorage,
+        v_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let inputs = [slice(q, q_layout)?, slice(k, k_layout)?, slice(v, v_layout)?];
+        Ok((CpuStorage::F32(attention::forward(&self.0, inputs)), q_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let dy = dy.contiguous()?;
+        let [qs, ks, vs, dys] = [q, k, v, &dy].map(Host::new);
+        let inputs = [qs.values()?, ks.values()?, vs.values()?];
+        let [dq, dk, dv] = attention::backward(&self.0, inputs, dys.values()?);
+        let tensor =
+            |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
+        Ok((tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?))
+    }
+}
+
+/// In candle's operations, on every device and in every type.
+fn composed(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec<'_>) -> Result<Tensor> {
     let mut parts = Vec::with_capacity(spec.cu_seqlens_q.len());
     for (qs, ks) in spec.cu_seqlens_q.windows(2).zip(spec.cu_seqlens_k.windows(2)) {
         let (q_start, n) = (qs[0] as usize, (qs[1] - qs[0]) as usize);

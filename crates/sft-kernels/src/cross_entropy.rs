@@ -2,7 +2,13 @@
 
 use candle_core::{D, DType, Result, Tensor, bail};
 
-use crate::FrozenWeight;
+use crate::{
+    FrozenWeight,
+    cpu::{
+        cross_entropy,
+        host::{Host, takes},
+    },
+};
 
 /// Rows of logits that exist at one time.
 const CHUNK: usize = 256;
@@ -62,9 +68,19 @@ fn chunk(
     labels: &[u32],
     with_gradient: bool,
 ) -> Result<(f64, Option<Tensor>)> {
+    let logits = head.forward(rows)?;
+    if takes(&[rows, &logits]) {
+        let values = Host::new(&logits);
+        let (nll, probs) =
+            cross_entropy::chunk(values.values()?, labels, head.out_features(), with_gradient);
+        let dlogits = probs
+            .map(|probs| Tensor::from_vec(probs, logits.shape(), rows.device()))
+            .transpose()?;
+        return Ok((nll, dlogits));
+    }
     let wide = if rows.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
     let labels = Tensor::new(labels, rows.device())?.unsqueeze(1)?; // [n, 1]
-    let logits = head.forward(rows)?.to_dtype(wide)?; // [n, V]
+    let logits = logits.to_dtype(wide)?; // [n, V]
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
     drop(logits);
     let target = shifted.gather(&labels, 1)?; // [n, 1]

@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 mod attention;
+mod cpu;
 mod cross_entropy;
 mod dropout;
 mod frozen;
@@ -31,7 +32,3 @@ pub use mapped::MappedFile;
 pub use norm::rms_norm;
 pub use rope::rope;
 pub use swiglu::swiglu;
-
-// candle's f32 matmul runs on gemm's AVX-512 kernels when the crate is built with its `x86-v4`
-// feature (chosen at run time, harmless elsewhere); naming it here turns the feature on.
-use gemm as _;

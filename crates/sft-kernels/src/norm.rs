@@ -1,6 +1,11 @@
 //! Root-mean-square normalisation.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
+
+use crate::cpu::{
+    host::{Host, slice, takes},
+    norm,
+};
 
 /// `x / sqrt(mean(x^2) + eps) * weight` over the last dimension (Zhang and Sennrich, 2019).
 ///
@@ -10,8 +15,44 @@ use candle_core::{D, DType, Result, Tensor};
 /// # Errors
 /// When shapes or devices do not fit.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    if takes(&[x, weight]) {
+        if weight.dims1()? != x.dim(D::Minus1)? {
+            bail!("a norm of {:?} for an input {:?}", weight.shape(), x.shape())
+        }
+        let weight = weight.detach().contiguous()?;
+        return x.contiguous()?.apply_op1(RmsNorm { weight, eps });
+    }
+    composed(x, weight, eps)
+}
+
+/// In candle's operations, on every device and in every type.
+fn composed(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     let wide = if x.dtype() == DType::F64 { x.clone() } else { x.to_dtype(DType::F32)? };
     let scale = (wide.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
     let normed = wide.broadcast_div(&scale)?.to_dtype(x.dtype())?;
     normed.broadcast_mul(&weight.detach())
+}
+
+struct RmsNorm {
+    weight: Tensor,
+    eps: f64,
+}
+
+impl CustomOp1 for RmsNorm {
+    fn name(&self) -> &'static str {
+        "rms-norm"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let weight = Host::new(&self.weight);
+        let y = norm::forward(slice(x, layout)?, weight.values()?, self.eps);
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let dy = dy.contiguous()?;
+        let [x_values, weight, dy] = [x, &self.weight, &dy].map(Host::new);
+        let dx = norm::backward(x_values.values()?, weight.values()?, self.eps, dy.values()?);
+        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+    }
 }

@@ -1,6 +1,11 @@
 //! Rotary position embedding.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
+
+use crate::cpu::{
+    host::{Host, slice, takes},
+    rope::rotated,
+};
 
 /// Rotates the halves of each head: `[x1 cos - x2 sin, x2 cos + x1 sin]` (Su et al., 2021, in the
 /// half-split order of Hugging Face's checkpoints; Meta's and GGUF's interleave instead).
@@ -11,6 +16,19 @@ use candle_core::{D, Result, Tensor};
 /// # Errors
 /// When shapes or devices do not fit.
 pub fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    if takes(&[x, cos, sin]) {
+        let (tokens, _, head_dim) = x.dims3()?;
+        if [cos, sin].iter().any(|table| table.dims() != [tokens, head_dim / 2]) {
+            bail!("angles {:?} for heads {:?}", cos.shape(), x.shape())
+        }
+        let [cos, sin] = [cos.contiguous()?, sin.contiguous()?];
+        return x.contiguous()?.apply_op1(Rope { cos, sin });
+    }
+    composed(x, cos, sin)
+}
+
+/// In candle's operations, on every device and in every type.
+fn composed(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     let half = x.dim(D::Minus1)? / 2;
     let (cos, sin) =
         (cos.unsqueeze(1)?.to_dtype(x.dtype())?, sin.unsqueeze(1)?.to_dtype(x.dtype())?); // [T, 1, half]
@@ -19,4 +37,35 @@ pub fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     let y1 = (x1.broadcast_mul(&cos)? - x2.broadcast_mul(&sin)?)?;
     let y2 = (x2.broadcast_mul(&cos)? + x1.broadcast_mul(&sin)?)?;
     Tensor::cat(&[y1, y2], D::Minus1)
+}
+
+struct Rope {
+    cos: Tensor,
+    sin: Tensor,
+}
+
+impl Rope {
+    fn rotated(&self, x: &[f32], shape: &Shape, direction: f32) -> Result<Vec<f32>> {
+        let (_, heads, head_dim) = shape.dims3()?;
+        let [cos, sin] = [Host::new(&self.cos), Host::new(&self.sin)];
+        Ok(rotated(x, cos.values()?, sin.values()?, heads * head_dim, direction))
+    }
+}
+
+impl CustomOp1 for Rope {
+    fn name(&self) -> &'static str {
+        "rope"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let y = self.rotated(slice(x, layout)?, layout.shape(), 1.0)?;
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    /// A rotation back.
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let dy = dy.contiguous()?;
+        let dx = self.rotated(Host::new(&dy).values()?, x.shape(), -1.0)?;
+        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+    }
 }

@@ -1,11 +1,55 @@
 //! The gated activation of Llama-class feed-forward layers.
 
-use candle_core::{Result, Tensor};
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+
+use crate::cpu::{
+    host::{Host, slice, takes},
+    swiglu::{backward, forward},
+};
 
 /// `silu(gate) * up` (Shazeer, 2020), differentiable in both.
 ///
 /// # Errors
 /// When shapes, types or devices differ.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    if takes(&[gate, up]) {
+        if gate.shape() != up.shape() {
+            bail!("a gate {:?} for an input {:?}", gate.shape(), up.shape())
+        }
+        return gate.contiguous()?.apply_op2(&up.contiguous()?, Swiglu);
+    }
     gate.silu()? * up
+}
+
+struct Swiglu;
+
+impl CustomOp2 for Swiglu {
+    fn name(&self) -> &'static str {
+        "swiglu"
+    }
+
+    fn cpu_fwd(
+        &self,
+        gate: &CpuStorage,
+        gate_layout: &Layout,
+        up: &CpuStorage,
+        up_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let y = forward(slice(gate, gate_layout)?, slice(up, up_layout)?);
+        Ok((CpuStorage::F32(y), gate_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        gate: &Tensor,
+        up: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let dy = dy.contiguous()?;
+        let [gate_values, up, dy] = [gate, up, &dy].map(Host::new);
+        let (dgate, dup) = backward(gate_values.values()?, up.values()?, dy.values()?);
+        let tensor = |values| Tensor::from_vec(values, gate.shape(), gate.device()).map(Some);
+        Ok((tensor(dgate)?, tensor(dup)?))
+    }
 }
