@@ -3,7 +3,10 @@
 use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::random::{module_key, philox4x32, split};
+use crate::{
+    cpu::vector::{LANES, vectorised},
+    random::{module_key, philox4x32, philox4x32_lanes, split},
+};
 
 /// The randomness of one optimizer step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,16 +59,28 @@ pub fn dropout_mask(
     if features > 0 {
         mask.par_chunks_mut(features).zip(rows.example.par_iter().zip(rows.position)).for_each(
             |(row, (&example, &position))| {
-                let [example_low, example_high] = split(example);
-                for (block, entries) in row.chunks_mut(4).enumerate() {
-                    let counter = [block as u32, position, example_low, example_high];
-                    let bits = philox4x32(counter, [key0, key1]);
-                    for (entry, bits) in entries.iter_mut().zip(bits) {
-                        *entry = if u64::from(bits) < threshold { 0.0 } else { keep };
-                    }
-                }
+                let [low, high] = split(example);
+                mask_row([position, low, high], [key0, key1], threshold, keep, row);
             },
         );
     }
     Tensor::from_vec(mask, (count, features), device)?.to_dtype(dtype)
+}
+
+vectorised! {
+    /// One row: each four entries are the bits of one counter, [`LANES`] counters at a time.
+    fn mask_row(row: [u32; 3], key: [u32; 2], threshold: u64, keep: f32, mask: &mut [f32]) {
+        let mut first = 0;
+        for entries in mask.chunks_mut(4 * LANES) {
+            let blocks = std::array::from_fn(|i| first + i as u32);
+            let [position, low, high] = row.map(|counter| [counter; LANES]);
+            let bits = philox4x32_lanes([blocks, position, low, high], key);
+            for (block, entries) in entries.chunks_mut(4).enumerate() {
+                for (entry, bits) in entries.iter_mut().zip(&bits) {
+                    *entry = if u64::from(bits[block]) < threshold { 0.0 } else { keep };
+                }
+            }
+            first += LANES as u32;
+        }
+    }
 }

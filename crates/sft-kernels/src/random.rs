@@ -5,12 +5,28 @@
 /// Ten rounds of Philox-4x32 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011;
 /// checked against the Random123 known answers).
 pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
-    let ([mut c0, mut c1, mut c2, mut c3], [mut k0, mut k1]) = (counter, key);
+    let [[c0], [c1], [c2], [c3]] = philox4x32_lanes(counter.map(|counter| [counter]), key);
+    [c0, c1, c2, c3]
+}
+
+/// [`philox4x32`] of several counters side by side: the first number of each, the second of each, ...
+#[inline(always)]
+#[allow(clippy::inline_always)]
+pub(crate) fn philox4x32_lanes<const N: usize>(
+    [mut c0, mut c1, mut c2, mut c3]: [[u32; N]; 4],
+    [mut k0, mut k1]: [u32; 2],
+) -> [[u32; N]; 4] {
     for _ in 0..10 {
-        let p0 = u64::from(c0) * 0xD251_1F53;
-        let p1 = u64::from(c2) * 0xCD9E_8D57;
-        (c0, c1, c2, c3) =
-            ((p1 >> 32) as u32 ^ c1 ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c3 ^ k1, p0 as u32);
+        for i in 0..N {
+            let p0 = u64::from(c0[i]) * 0xD251_1F53;
+            let p1 = u64::from(c2[i]) * 0xCD9E_8D57;
+            (c0[i], c1[i], c2[i], c3[i]) = (
+                (p1 >> 32) as u32 ^ c1[i] ^ k0,
+                p1 as u32,
+                (p0 >> 32) as u32 ^ c3[i] ^ k1,
+                p0 as u32,
+            );
+        }
         k0 = k0.wrapping_add(0x9E37_79B9);
         k1 = k1.wrapping_add(0xBB67_AE85);
     }

@@ -8,7 +8,7 @@ pub(crate) mod host;
 pub(crate) mod norm;
 pub(crate) mod rope;
 pub(crate) mod swiglu;
-mod vector;
+pub(crate) mod vector;
 
 /// Numbers below which a task is not worth a thread of its own.
 const GRAIN: usize = 1 << 14;
