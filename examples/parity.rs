@@ -12,7 +12,7 @@
 //!   targets); `logits` of the target rows of the first four examples; `grad.NAME` of the summed loss of the first eight;
 //!   `steps.loss` and `steps.grad_norm` of ten AdamW steps (constant rate 1e-3, clipped at 0.5, eight rows a step, in order);
 //! * `run/final_model/`: the adapter after these steps;
-//! * `parity.json`: what was asked, and the greedy text of three notes, as ids.
+//! * `parity.json`: what was asked, the rows' texts, and what three notes are continued with, greedily, as ids.
 #![allow(clippy::print_stdout)]
 
 use std::{collections::HashMap, error::Error, fs, path::Path};
@@ -48,6 +48,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [model_dir, csv, out, options @ ..] = arguments.as_slice() else {
         return Err(usage.into());
     };
+    if options.len() > 2 {
+        return Err(usage.into());
+    }
     let number = |i: usize, default: u64| {
         options.get(i).map_or(Ok(default), |text| text.parse().map_err(|_| usage))
     };
@@ -110,12 +113,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     tensors.insert("steps.grad_norm".into(), column(|step| step.grad_norm)?);
 
     candle_core::safetensors::save(&tensors, out.join("parity.safetensors"))?;
-    let notes: Vec<&str> = notes.iter().map(|note| note.trim()).collect();
-    let lines: Vec<u64> = records.iter().map(|record| record.line).collect();
+    let rows: Vec<[&str; 2]> = records
+        .iter()
+        .map(|record| [record.clinical_note.trim(), record.model_summary.trim()])
+        .collect();
     let facts = serde_json::json!({
         "template": tokenizer.template().text(), "eos_id": eos_id, "stop_ids": dir.stop_ids(),
-        "lines": lines, "notes": notes, "greedy": texts, "new_tokens": NEW_TOKENS,
-        "batch": BATCH, "with_logits": WITH_LOGITS,
+        "rows": rows, "greedy": texts, "new_tokens": NEW_TOKENS, "batch": BATCH,
+        "with_logits": WITH_LOGITS,
     });
     fs::write(out.join("parity.json"), format!("{facts:#}\n"))?;
     println!("{} rows, {} tokens: {}", examples.len(), tensors["ids"].elem_count(), out.display());
@@ -140,7 +145,7 @@ fn examples(
             kept.push(record);
             examples.push(example);
         }
-        if examples.len() == rows {
+        if examples.len() >= rows.max(1) {
             break;
         }
     }

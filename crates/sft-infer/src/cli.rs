@@ -42,7 +42,7 @@ Without --json the summary of a single note is printed as it is generated. For a
 line of output for each row, empty where the row has no note or one that is too long for the model;
 line breaks inside a summary become spaces.
 
-Every flag may be written with _ instead of -; of a flag given twice the last one counts. Exit status: 0 done, 1 failed, 2 wrong usage.";
+Every flag may be written with _ instead of -; of a flag given twice the last one counts. Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by a signal.";
 
 const NOTES: &str = "Notes (default: a conversation at the terminal; from a pipe, one note)";
 

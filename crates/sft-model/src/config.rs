@@ -22,7 +22,11 @@ const QWEN3_HEAD_DIM: usize = 128;
 /// More blocks than any model has: what a damaged file asks for.
 const MAX_LAYERS: usize = 10_000;
 
+/// As many features, heads or ids, likewise.
+const MAX_WIDTH: usize = 1 << 24;
+
 /// The shape of a decoder.
+#[expect(clippy::struct_excessive_bools, reason = "they are flags of config.json")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
     /// `llama`, `mistral`, `qwen2` (also Qwen2.5) or `qwen3`.
@@ -97,6 +101,7 @@ pub enum RopeScaling {
     },
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "they are flags of config.json")]
 /// The file's own form. Numbers may be null or missing where a default exists.
 #[derive(Deserialize)]
 struct Raw {
@@ -222,6 +227,19 @@ impl Raw {
         if self.num_hidden_layers > MAX_LAYERS {
             return Err(format!("num_hidden_layers {} is no model's", self.num_hidden_layers));
         }
+        if self.max_position_embeddings == 0 || sizes.iter().any(|&size| size > MAX_WIDTH) {
+            return Err(format!(
+                "max_position_embeddings {}, hidden_size {}, intermediate_size {}, vocab_size {}, {heads} heads: no \
+                 model has such sizes",
+                self.max_position_embeddings,
+                self.hidden_size,
+                self.intermediate_size,
+                self.vocab_size
+            ));
+        }
+        if !(self.rms_norm_eps >= 0.0 && self.rms_norm_eps.is_finite()) {
+            return Err(format!("rms_norm_eps {} is not a small number", self.rms_norm_eps));
+        }
         if sizes.contains(&0) || !heads.is_multiple_of(kv_heads) {
             return Err(format!(
                 "{heads} attention heads, {kv_heads} key/value heads, hidden_size {}, \
@@ -234,7 +252,7 @@ impl Raw {
             "qwen3" => QWEN3_HEAD_DIM,
             _ => self.hidden_size / heads,
         });
-        if head_dim == 0 || !head_dim.is_multiple_of(2) {
+        if head_dim == 0 || !head_dim.is_multiple_of(2) || head_dim > MAX_WIDTH {
             return Err(format!("head_dim {head_dim} must be even and positive"));
         }
         let rope = self.rope()?;
@@ -330,12 +348,17 @@ impl Raw {
             "no rope_theta, neither at the top level nor under rope_parameters; add the model's \
              own value (10000.0 for Llama 2)",
         )?;
+        if !(theta > 0.0 && theta.is_finite()) {
+            return Err(format!("rope_theta {theta} must be positive"));
+        }
         let Some(raw) = raw else { return Ok(RopeConfig { theta, scaling: RopeScaling::None }) };
         if raw.partial_rotary_factor.is_some_and(|factor| factor != 1.0) {
             return Err("partial_rotary_factor is not supported".into());
         }
-        let need = |value: Option<f64>, name: &str| {
-            value.ok_or_else(|| format!("rope scaling without `{name}`"))
+        let need = |value: Option<f64>, name: &str| match value {
+            Some(value) if value > 0.0 && value.is_finite() => Ok(value),
+            Some(value) => Err(format!("rope scaling with `{name}` {value}; it must be positive")),
+            None => Err(format!("rope scaling without `{name}`")),
         };
         let scaling = match raw.rope_type.as_deref().unwrap_or("default") {
             "default" => RopeScaling::None,

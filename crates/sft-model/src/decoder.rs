@@ -47,6 +47,7 @@ impl Decoder {
         let blocks = (0..config.num_hidden_layers)
             .map(|index| Block::load(&weights, &config, index, dtype, device))
             .collect::<Result<_>>()?;
+        weights.check_blocks_are_read(config.num_hidden_layers)?;
         let rotary = Rotary::new(&config);
         tracing::debug!(path = %dir.path().display(), ?dtype, ?device, "base loaded");
         Ok(Self {

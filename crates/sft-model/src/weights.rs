@@ -1,6 +1,7 @@
 //! Weight files: safetensors (whole or sharded) and `pytorch_model.bin`.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Component, Path, PathBuf},
@@ -20,6 +21,8 @@ pub(crate) struct WeightFiles {
     files: Vec<WeightFile>,
     /// Which file has which tensor.
     index: BTreeMap<String, usize>,
+    /// What [`WeightFiles::load`] has handed out.
+    loaded: RefCell<BTreeSet<String>>,
 }
 
 enum WeightFile {
@@ -75,7 +78,7 @@ impl WeightFiles {
             .enumerate()
             .flat_map(|(i, file)| file.names().into_iter().map(move |name| (name, i)))
             .collect();
-        Ok(Self { dir: dir.into(), files, index })
+        Ok(Self { dir: dir.into(), files, index, loaded: RefCell::default() })
     }
 
     /// The weight files of a folder; a shard that its index names must exist.
@@ -159,7 +162,31 @@ impl WeightFiles {
                 ),
             });
         }
+        self.loaded.borrow_mut().insert(name.to_owned());
         Ok(tensor.to_device(device)?.to_dtype(dtype)?)
+    }
+
+    /// Refuses files whose blocks have parameters that nobody has loaded: a bias or a normalisation
+    /// that the configuration does not know of would be left out of the computation.
+    pub(crate) fn check_blocks_are_read(&self, blocks: usize) -> Result<()> {
+        let loaded = self.loaded.borrow();
+        let is_left = |name: &&str| {
+            let rest = name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
+            rest.is_some_and(|(block, parameter)| {
+                block.parse().is_ok_and(|block: usize| block < blocks)
+                    && !parameter.ends_with("rotary_emb.inv_freq") // old files keep the frequencies
+            }) && !loaded.contains(*name)
+        };
+        match self.names().find(is_left) {
+            None => Ok(()),
+            Some(name) => Err(ModelError::Weights {
+                path: self.dir.clone(),
+                problem: format!(
+                    "the weights have a tensor `{name}` that a model as in config.json does not \
+                     have; the files do not belong together, or model_type is not the model's own"
+                ),
+            }),
+        }
     }
 }
 

@@ -72,6 +72,16 @@ fn configurations_that_cannot_be_computed_are_refused() {
         (vec![("hidden_act", json!("gelu"))], vec!["gelu", "silu"]),
         (vec![("num_key_value_heads", json!(3))], vec!["4 attention heads", "3 key/value"]),
         (vec![("head_dim", json!(5))], vec!["head_dim 5"]),
+        (vec![("head_dim", json!(1u64 << 62))], vec!["head_dim", "even and positive"]),
+        (vec![("num_attention_heads", json!(1u64 << 62))], vec!["no", "such sizes"]),
+        (vec![("max_position_embeddings", json!(0))], vec!["max_position_embeddings 0"]),
+        (vec![("num_hidden_layers", json!(1u64 << 40))], vec!["num_hidden_layers 1099511627776"]),
+        (vec![("rms_norm_eps", json!(-1.0))], vec!["rms_norm_eps -1"]),
+        (vec![("rope_theta", json!(0.0))], vec!["rope_theta 0", "positive"]),
+        (
+            vec![("rope_scaling", json!({"rope_type": "linear", "factor": 0.0}))],
+            vec!["`factor` 0", "positive"],
+        ),
         (vec![("quantization_config", json!({"bits": 4}))], vec!["quantised"]),
         (vec![("hidden_size", json!("REMOVE"))], vec!["hidden_size", "fetch"]),
         (vec![("intermediate_size", json!(25))], vec!["gate_proj", "[24, 16]", "[25, 16]"]),
@@ -83,6 +93,30 @@ fn configurations_that_cannot_be_computed_are_refused() {
             assert!(text.contains(word), "{keys:?}: {word} is not in: {text}");
         }
         assert!(text.contains(&dir.path().display().to_string()), "no path in: {text}");
+    }
+}
+
+/// A bias or a normalisation that config.json does not speak of must not be left out silently.
+#[test]
+fn parameters_of_a_block_that_nobody_reads_are_refused() {
+    let dir = folder();
+    let path = dir.path().join("model.safetensors");
+    let whole = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    let with = |name: &str| {
+        let mut tensors = whole.clone();
+        tensors.insert(name.to_owned(), Tensor::zeros(4, DType::F32, &Device::Cpu).unwrap());
+        candle_core::safetensors::save(&tensors, &path).unwrap();
+    };
+    for name in ["self_attn.q_proj.bias", "self_attn.q_norm.weight"] {
+        with(&format!("model.layers.1.{name}"));
+        let text = refusal(dir.path());
+        assert!(text.contains(name) && text.contains("model_type"), "{text}");
+    }
+    // What is no parameter of a block that runs may lie there.
+    for name in ["model.layers.0.self_attn.rotary_emb.inv_freq", "model.layers.7.x", "lm_head.bias"]
+    {
+        with(name);
+        load(dir.path()).unwrap();
     }
 }
 

@@ -284,6 +284,17 @@ fn what_does_not_fit_is_refused_and_leaves_no_file() {
     refused(&llama, &ModelConfig { num_hidden_layers: 1, ..base.clone() }, &["model.layers.1"]);
     refused(&other, &base, &["self_attn", "is not [", "base"]);
     refused(&llama, &ModelConfig { model_type: "gpt2".into(), ..base.clone() }, &["gpt2"]);
+    let name = "model.layers.1.mlp.down_proj.lora_A.weight";
+    let mut without = adapter("llama2");
+    without.tensors.retain(|tensor, _| !tensor.starts_with("model.layers.1.mlp.down_proj"));
+    refused(&without, &base, &["targets `model.layers.1.mlp.down_proj`", "no matrices"]);
+    let mut broken = adapter("llama2");
+    let nan = (&broken.tensors[name] * f64::NAN).unwrap();
+    broken.tensors.insert(name.to_owned(), nan);
+    refused(&broken, &base, &[name, "not finite"]);
+    let mut loud = adapter("llama2");
+    loud.lora.lora_alpha = 1e300;
+    refused(&loud, &base, &["lora_alpha"]);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 
     fs::write(&out, b"somebody's").unwrap();

@@ -42,9 +42,10 @@ pub(crate) fn check(
         .map_or_else(|| dead(&modules, &first, &second, fresh), |problem| Ok(Some(problem)))?;
     let [before, after] = [before, after].map(|loss| loss.nll / loss.targets as f64);
     let falls = (after.is_nan() || after >= before).then(|| {
+        let other = if (after - before).abs() < 1e-6 * before { "raise" } else { "lower" };
         format!(
             "the loss of the row of line {} was {before:.6} and is {after:.6} after two steps at rate {learning_rate:e}; \
-             lower --learning_rate, and if that does not help, do not train with this model",
+             {other} --learning_rate, and if that does not help, do not train with this model",
             row.line
         )
     });

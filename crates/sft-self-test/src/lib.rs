@@ -3,7 +3,7 @@
 //! [`check_text`] looks at the ids of the training rows, [`check_model`] at the numbers of the decoder and
 //! its adapters. Each gives a [`CheckResult`] for every [`Check`]; one that fails says what was found and
 //! what to do. The numbers are held against a second, plain computation in f64 that reads the model's
-//! files itself and shares no code with the decoder.
+//! files itself and shares no arithmetic with the decoder.
 #![forbid(unsafe_code)]
 
 mod adapters;

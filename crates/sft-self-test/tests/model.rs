@@ -239,7 +239,14 @@ fn a_part_of_the_architecture_that_is_missing_is_named() {
         }
         fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
         let weights = "model.safetensors";
-        fs::copy(golden(name).join(weights), folder.path().join(weights)).unwrap();
+        // Without what the changed configuration does not know of: files that have it are refused.
+        let mut tensors = safetensors::load(golden(name).join(weights), &Device::Cpu).unwrap();
+        tensors.retain(|tensor, _| match name {
+            "llama_bias" => !tensor.ends_with("bias"),
+            "qwen3" => !tensor.contains("_norm.") || !tensor.contains("self_attn"),
+            _ => true,
+        });
+        safetensors::save(&tensors, folder.path().join(weights)).unwrap();
         let mut decoder = adapted(base(folder.path()), "all-linear");
         let results = check(name, &mut decoder);
         assert_failed(name, &results, &[Check::Reference, Check::FiniteDifferences], cause);

@@ -9,7 +9,7 @@ use crate::layers;
 
 const EXAMPLES: &str = "\
 Examples:
-  Train the small model inside this program on the synthetic sample inside it, in some minutes:
+  Train the small model inside this program on the synthetic sample inside it, in about a minute:
     sft-train
   See what a run with your own notes would do, without writing anything:
     sft-train --model_name ./Llama-3.2-1B --train_csv notes.csv --dry_run

@@ -27,6 +27,9 @@ use crate::source;
 /// Stopped by a signal, as shells count it: 128 + SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 
+/// Steps that a model needs to take up a form of summary at all.
+const FEW_STEPS: usize = 30;
+
 /// Everything `sft-train` does between its flags and its exit status.
 pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
     let self_test = flags.self_test.unwrap_or_default();
@@ -76,7 +79,15 @@ pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
     rows.notes.iter().for_each(console::note);
     let mut model = adapted_model(&settings, &folder, dtype, &device)?;
     say(report::model(&model))?;
-    say(report::plan(&Plan::new(&settings.train, train.examples.len()), &train))?;
+    let plan = Plan::new(&settings.train, train.examples.len());
+    say(report::plan(&plan, &train))?;
+    if plan.total_steps < FEW_STEPS {
+        console::note(format_args!(
+            "a run of {} steps teaches little; below {FEW_STEPS}, give more epochs (--num_epochs), or a smaller \
+             --batch_size",
+            plan.total_steps
+        ));
+    }
     if settings.dry_run {
         say(report::examples(&train, &tokenizer)?)?;
     }

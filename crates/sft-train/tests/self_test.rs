@@ -44,7 +44,8 @@ fn it_writes_nothing_and_goes_with_every_flag() {
     let before = tree(&fixture.path(""));
     let many = ["--output_dir=first", "--lora_r=4", "--lora_alpha=20", "--gradient_checkpointing"];
     let again = ["--init_adapter=first/final_model", "--lora_dropout=0.5", "--max_length=90"];
-    for args in [&[][..], &many, &again, &["--resume=auto", "--output_dir=other"]] {
+    let finished = ["--resume=auto", "--output_dir=first"];
+    for args in [&[][..], &many, &again, &finished, &["--resume=auto", "--output_dir=other"]] {
         let ended = fixture.train(&[args, &["--self_test"]].concat()).ok();
         assert_passed(&ended.stdout);
         assert!(!ended.stdout.contains("cough"), "no text of a note");

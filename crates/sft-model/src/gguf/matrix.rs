@@ -80,6 +80,11 @@ pub(super) fn matrices(
     interleaved: bool,
     common: f32,
 ) -> Result<Vec<Matrix>> {
+    if let Some(missing) = missing(adapter, base)? {
+        return Err(ModelError::Adapter(format!(
+            "its config targets `{missing}`, but it has no matrices for it; save the adapter again"
+        )));
+    }
     let mut matrices = Vec::with_capacity(adapter.tensors.len());
     for module in modules(adapter) {
         let place = Place::of(module, base).ok_or_else(|| {
@@ -102,6 +107,11 @@ pub(super) fn matrices(
                 ))
             })?;
             let mut values = tensor.flatten_all()?.to_vec1::<f32>()?;
+            if values.iter().any(|value| !value.is_finite()) || !own.is_finite() {
+                return Err(ModelError::Adapter(format!(
+                    "`{name}`, or its alpha, is not finite; its training went wrong"
+                )));
+            }
             let is_b = part == "lora_B";
             if is_b && factor != 1.0 {
                 for value in &mut values {
@@ -118,6 +128,31 @@ pub(super) fn matrices(
     }
     Ok(matrices)
 }
+
+/// A layer that the configuration targets and the adapter does not have.
+fn missing(adapter: &PeftAdapter, base: &ModelConfig) -> Result<Option<String>> {
+    for block in 0..base.num_hidden_layers {
+        for layer in LAYERS {
+            let module = format!("model.layers.{block}.{layer}");
+            let has = adapter.tensors.contains_key(&format!("{module}.lora_A.weight"));
+            if !has && adapter.lora.targets(&module, false)? {
+                return Ok(Some(module));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The linear layers of a block.
+const LAYERS: [&str; 7] = [
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+];
 
 /// A linear layer of the base.
 struct Place {

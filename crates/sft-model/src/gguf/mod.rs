@@ -54,6 +54,9 @@ pub fn export_gguf_lora(adapter: &PeftAdapter, base: &ModelConfig, out: &Path) -
     let architecture = architecture(base)
         .ok_or_else(|| refuse(format!("llama.cpp's name of {} is not known", base.model_type)))?;
     let alpha = common_alpha(adapter);
+    if !alpha.is_finite() {
+        return Err(ModelError::Adapter("its lora_alpha is beyond f32; lower it".into()));
+    }
     let matrices = matrices(adapter, base, architecture == "llama", alpha)?;
     let name = adapter.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let text = |text: &str| Value::String(text.to_owned());

@@ -30,6 +30,12 @@ pub(crate) struct Adapter {
     pub(crate) scale: f64,
 }
 
+/// alpha / r, or alpha / sqrt(r) with rsLoRA.
+fn scale(lora: &LoraConfig, module: &str, r: usize) -> f64 {
+    let (alpha, r) = (lora.alpha_for(module), r as f64);
+    if lora.use_rslora { alpha / r.sqrt() } else { alpha / r }
+}
+
 impl Linear {
     pub(crate) fn load(
         tensors: &StoredTensors,
@@ -46,7 +52,7 @@ impl Linear {
             (Some(a), Some(b)) => Some(Adapter {
                 a: Rows::from_tensor(a)?,
                 b: Rows::from_tensor(b)?,
-                scale: lora.scale_for(&module),
+                scale: scale(lora, &module, a.dims()[0]),
             }),
             _ => None,
         };
