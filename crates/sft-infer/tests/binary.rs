@@ -402,7 +402,7 @@ fn bad_flags() {
     refuses(path, &note(&wrong), b"", 2, &["temperature", "top_p", "repetition_penalty"]);
     refuses(path, &note(&["--temperature", "nan"]), b"", 2, &["temperature", "greedy"]);
     refuses(path, &note(&["--prompt_template", "no place"]), b"", 2, &["{clinical_note}"]);
-    refuses(path, &note(&["--dtype", "bf16", "--device", "cpu"]), b"", 1, &["bf16", "f32"]);
+    refuses(path, &note(&["--dtype", "f16", "--device", "cpu"]), b"", 1, &["f16", "f32"]);
     if !candle_core::utils::cuda_is_available() {
         refuses(path, &note(&["--device", "cuda"]), b"", 1, &["CUDA", "cpu"]);
     }

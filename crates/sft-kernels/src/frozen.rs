@@ -2,7 +2,15 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
+use crate::{
+    base_product::{MixedBackward, is_mixed},
+    frozen_linear::FrozenLinear,
+};
+
 /// A frozen weight matrix `[out, in]`: no gradient and no optimizer state exist for it.
+///
+/// It is multiplied with activations of its own type, and on the CPU a bf16 weight also with f32
+/// activations, to an f32 result ([`crate::matmul`]).
 ///
 /// Cloning is cheap: clones share the storage.
 #[derive(Clone, Debug)]
@@ -30,7 +38,7 @@ impl FrozenWeight {
         self.tensor.dims()[1]
     }
 
-    /// The type in which the weight is stored and multiplied.
+    /// The type in which the weight is stored.
     pub fn dtype(&self) -> DType {
         self.tensor.dtype()
     }
@@ -50,11 +58,17 @@ impl FrozenWeight {
 
     /// `x W^T` for `x` `[T, in]`, untracked: `[T, out]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if is_mixed(x, self) {
+            return x.detach().contiguous()?.apply_op1_no_bwd(&FrozenLinear(self.clone()));
+        }
         x.detach().matmul(&self.tensor.t()?)
     }
 
     /// `dy W` for `dy` `[T, out]`, untracked: `[T, in]`.
     pub(crate) fn backward(&self, dy: &Tensor) -> Result<Tensor> {
+        if is_mixed(dy, self) {
+            return dy.detach().contiguous()?.apply_op1_no_bwd(&MixedBackward(self));
+        }
         dy.detach().matmul(&self.tensor)
     }
 

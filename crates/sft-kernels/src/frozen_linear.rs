@@ -1,11 +1,13 @@
 //! The frozen linear layer.
 
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Result, Shape, Storage, Tensor,
-    backend::BackendStorage, bail,
+    CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Result, Shape, Storage, Tensor, bail,
 };
 
-use crate::FrozenWeight;
+use crate::{
+    FrozenWeight,
+    base_product::{BaseProduct, frozen_bias},
+};
 
 /// `y = x W^T + bias`, differentiable in `x` alone.
 ///
@@ -20,7 +22,7 @@ pub fn frozen_linear(x: &Tensor, w: &FrozenWeight, bias: Option<&Tensor>) -> Res
     let (rows, mut dims) = as_rows(x, w)?;
     let y = rows.apply_op1(FrozenLinear(w.clone()))?; // [T, out]
     let y = match bias {
-        Some(bias) => y.broadcast_add(&bias.detach())?,
+        Some(bias) => y.broadcast_add(&frozen_bias(bias, x, w)?)?,
         None => y,
     };
     dims.push(w.out_features());
@@ -43,15 +45,8 @@ pub(crate) fn as_rows(x: &Tensor, w: &FrozenWeight) -> Result<(Tensor, Vec<usize
     Ok((x.reshape((rows, w.in_features()))?.contiguous()?, leading))
 }
 
-struct FrozenLinear(FrozenWeight);
-
-impl FrozenLinear {
-    /// `(m, n, k)` of the product for an input of this layout, and the weight's transposed layout.
-    fn plan(&self, x: &Layout, w: &Layout) -> Result<(usize, usize, usize, Layout)> {
-        let (m, k) = x.shape().dims2()?;
-        Ok((m, self.0.out_features(), k, w.transpose(0, 1)?))
-    }
-}
+/// The product alone.
+pub(crate) struct FrozenLinear(pub(crate) FrozenWeight);
 
 /// The product through one backend's own matmul, which knows of no gradient.
 macro_rules! backend_fwd {
@@ -61,8 +56,9 @@ macro_rules! backend_fwd {
         let Storage::$variant(w) = &*w else {
             bail!("the frozen weight is not on its input's device")
         };
-        let (m, n, k, w_layout) = $self.plan($layout, w_layout)?;
-        Ok(($storage.matmul(w, (1, m, n, k), $layout, &w_layout)?, Shape::from((m, n))))
+        let (rows, _) = $layout.shape().dims2()?;
+        let y = $storage.base_product($layout, w, w_layout)?;
+        Ok((y, Shape::from((rows, $self.0.out_features()))))
     }};
 }
 

@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 mod attention;
+mod base_product;
 mod cpu;
 mod cross_entropy;
 mod dropout;
@@ -16,6 +17,7 @@ mod frozen;
 mod frozen_linear;
 mod lora_linear;
 mod mapped;
+pub mod matmul;
 mod norm;
 pub mod random;
 mod recompute;

@@ -1,13 +1,15 @@
 //! The LoRA linear layer, as one operation.
 
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp3, Layout, MetalStorage, Result, Shape, Storage, Tensor,
-    backend::BackendStorage,
-    bail,
+    CpuStorage, CudaStorage, CustomOp3, Layout, MetalStorage, Result, Shape, Storage, Tensor, bail,
     op::{Add, Mul},
 };
 
-use crate::{FrozenWeight, frozen_linear::as_rows};
+use crate::{
+    FrozenWeight,
+    base_product::{BaseProduct, frozen_bias},
+    frozen_linear::as_rows,
+};
 
 /// The trainable side of a LoRA linear layer.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +57,7 @@ pub fn lora_linear(
     }
     let op = LoraLinear {
         w: w.clone(),
-        bias: bias.map(Tensor::detach),
+        bias: bias.map(|bias| frozen_bias(bias, x, w)).transpose()?,
         scale: lora.scale,
         mask: lora.mask.map(Tensor::detach),
     };
@@ -75,7 +77,7 @@ type View<'a, S> = (&'a S, &'a Layout);
 
 impl LoraLinear {
     /// The forward pass, in the operations that every backend has.
-    fn forward<S: BackendStorage>(
+    fn forward<S: BaseProduct>(
         &self,
         (x, x_layout): View<'_, S>,
         (a, a_layout): View<'_, S>,
@@ -89,7 +91,7 @@ impl LoraLinear {
         let contiguous = |rows: usize, columns: usize| Layout::contiguous((rows, columns));
         let y_layout = contiguous(m, n);
 
-        let mut y = x.matmul(w, (1, m, n, k), x_layout, &w_layout.transpose(0, 1)?)?;
+        let mut y = x.base_product(x_layout, w, w_layout)?;
         if let Some((bias, layout)) = bias {
             let layout = layout.broadcast_as((m, n))?;
             y = y.binary_impl::<Add>(bias, &y_layout, &layout)?;

@@ -1,11 +1,12 @@
 //! One decoder block: attention and feed-forward, each behind a normalisation, on a residual stream.
 
-use candle_core::{DType, Device, Result as CandleResult, Tensor, Var};
+use candle_core::{Device, Result as CandleResult, Tensor, Var};
 use sft_kernels::{AttentionSpec, FrozenWeight, causal_attention, rms_norm, rope, swiglu};
 
 use crate::{
     Result,
     config::ModelConfig,
+    decoder::Types,
     gradients::Gradients,
     projection::{Mode, Projection},
     weights::WeightFiles,
@@ -54,19 +55,20 @@ impl Block {
         weights: &WeightFiles,
         config: &ModelConfig,
         index: usize,
-        dtype: DType,
+        types: Types,
         device: &Device,
     ) -> Result<Self> {
         let prefix = format!("model.layers.{index}");
         let hidden = config.hidden_size;
         let norm = |name: &str, width: usize| {
-            weights.load(&format!("{prefix}.{name}.weight"), &[width], dtype, device)
+            weights.load(&format!("{prefix}.{name}.weight"), &[width], types.activations, device)
         };
         let projection = |name: &str, out: usize, input: usize, with_bias: bool| {
             let module = format!("{prefix}.{name}");
-            let weight = weights.load(&format!("{module}.weight"), &[out, input], dtype, device)?;
+            let weight =
+                weights.load(&format!("{module}.weight"), &[out, input], types.weights, device)?;
             let bias = if with_bias {
-                Some(weights.load(&format!("{module}.bias"), &[out], dtype, device)?)
+                Some(weights.load(&format!("{module}.bias"), &[out], types.activations, device)?)
             } else {
                 None
             };

@@ -93,7 +93,7 @@ impl Decoder {
                 start..start + n as u32
             })
             .collect();
-        let (cos, sin) = self.rotary.angles(&positions, self.dtype(), self.device())?;
+        let (cos, sin) = self.rotary.angles(&positions, self.activation_dtype(), self.device())?;
         let ctx = Context { cos: &cos, sin: &sin, cu_seqlens: borders, mode: self.eval_mode() };
         let mut x = self.embed(input.ids)?;
         for (layer, block) in self.blocks.iter().enumerate() {

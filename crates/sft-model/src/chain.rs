@@ -28,7 +28,8 @@ impl Decoder {
         input.check()?;
         let example = input.example_of_rows();
         let rows = Rows { example: &example, position: input.positions };
-        let (cos, sin) = self.rotary.angles(input.positions, self.dtype(), self.device())?;
+        let (cos, sin) =
+            self.rotary.angles(input.positions, self.activation_dtype(), self.device())?;
         let mode = Mode::Train(pass.dropout.map(|stream| (stream, rows)));
         let ctx = Context { cos: &cos, sin: &sin, cu_seqlens: input.cu_seqlens, mode };
 
@@ -81,7 +82,8 @@ impl Decoder {
     /// Hidden states after the final normalisation, without a graph.
     fn hidden_rows(&self, input: &Packed<'_>, rows: Option<&[u32]>) -> Result<Tensor> {
         input.check()?;
-        let (cos, sin) = self.rotary.angles(input.positions, self.dtype(), self.device())?;
+        let (cos, sin) =
+            self.rotary.angles(input.positions, self.activation_dtype(), self.device())?;
         let ctx =
             Context { cos: &cos, sin: &sin, cu_seqlens: input.cu_seqlens, mode: self.eval_mode() };
         let mut x = self.embed(input.ids)?;

@@ -13,10 +13,26 @@ use crate::{
     rotary::Rotary,
 };
 
+/// Number types of a model.
+#[derive(Clone, Copy)]
+pub(crate) struct Types {
+    /// Of its matrices.
+    pub(crate) weights: DType,
+    /// Of activations, normalisations and biases.
+    pub(crate) activations: DType,
+}
+
+impl Types {
+    fn of(weights: DType, device: &Device) -> Self {
+        let mixed = weights == DType::BF16 && device.is_cpu();
+        Self { weights, activations: if mixed { DType::F32 } else { weights } }
+    }
+}
+
 /// A causal language model with a frozen base, and adapters when they have been added.
 pub struct Decoder {
     config: ModelConfig,
-    dtype: DType,
+    types: Types,
     device: Device,
     pub(crate) embedding: FrozenWeight,
     pub(crate) blocks: Vec<Block>,
@@ -28,7 +44,10 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Loads the base of a model folder, to compute in `dtype` on `device`.
+    /// Loads the base of a model folder, to be held and multiplied in `dtype` on `device`.
+    ///
+    /// On the CPU a bf16 base has f32 activations, and only its matrices are bf16: the products round
+    /// what they multiply and sum in f32.
     ///
     /// # Errors
     /// When a weight file is missing, broken, or does not fit the configuration.
@@ -43,16 +62,18 @@ impl Decoder {
         let embedding = matrix("model.embed_tokens.weight")?;
         let head =
             if config.tie_word_embeddings { embedding.clone() } else { matrix("lm_head.weight")? };
-        let final_norm = weights.load("model.norm.weight", &[config.hidden_size], dtype, device)?;
+        let types = Types::of(dtype, device);
+        let final_norm =
+            weights.load("model.norm.weight", &[config.hidden_size], types.activations, device)?;
         let blocks = (0..config.num_hidden_layers)
-            .map(|index| Block::load(&weights, &config, index, dtype, device))
+            .map(|index| Block::load(&weights, &config, index, types, device))
             .collect::<Result<_>>()?;
         weights.check_blocks_are_read(config.num_hidden_layers)?;
         let rotary = Rotary::new(&config);
         tracing::debug!(path = %dir.path().display(), ?dtype, ?device, "base loaded");
         Ok(Self {
             config,
-            dtype,
+            types,
             device: device.clone(),
             embedding,
             blocks,
@@ -74,9 +95,14 @@ impl Decoder {
         &self.device
     }
 
-    /// The type of the base and of the activations; adapters are f32.
+    /// The type of the base; adapters are f32.
     pub fn dtype(&self) -> DType {
-        self.dtype
+        self.types.weights
+    }
+
+    /// The type of what passes between the layers.
+    pub(crate) fn activation_dtype(&self) -> DType {
+        self.types.activations
     }
 
     /// Numbers in the base and the adapters; a tied head counts once.
@@ -301,7 +327,8 @@ impl Decoder {
                 self.config.vocab_size
             )));
         }
-        Ok(self.embedding.gather_rows(&Tensor::new(ids, &self.device)?)?)
+        let rows = self.embedding.gather_rows(&Tensor::new(ids, &self.device)?)?;
+        Ok(rows.to_dtype(self.activation_dtype())?)
     }
 
     pub(crate) fn normed(&self, hidden: &Tensor) -> Result<Tensor> {

@@ -35,7 +35,8 @@ impl Decoder {
     /// When the batch is malformed.
     pub fn probe<'a>(&'a self, input: Packed<'a>) -> Result<Probe<'a>> {
         input.check()?;
-        let (cos, sin) = self.rotary.angles(input.positions, self.dtype(), self.device())?;
+        let (cos, sin) =
+            self.rotary.angles(input.positions, self.activation_dtype(), self.device())?;
         Ok(Probe { decoder: self, input, cos, sin })
     }
 }

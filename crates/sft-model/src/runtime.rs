@@ -105,10 +105,11 @@ impl DTypeChoice {
         match self {
             Self::Auto if device.is_cpu() => Ok(DType::F32),
             Self::F32 => Ok(DType::F32),
-            Self::Bf16 | Self::F16 if device.is_cpu() => Err(ModelError::Device(format!(
-                "--dtype {self} is not yet available on the CPU; use `--dtype f32` (weight files \
-                 in bf16 and f16 are read and widened)"
-            ))),
+            Self::F16 if device.is_cpu() => Err(ModelError::Device(
+                "--dtype f16 is not available on the CPU; use `--dtype bf16` or `--dtype f32` (weight \
+                 files in every type are read and converted)"
+                    .into(),
+            )),
             Self::Auto | Self::Bf16 => Ok(DType::BF16),
             Self::F16 => Ok(DType::F16),
         }

@@ -39,7 +39,7 @@ const CASES: &[Case] = &[
     Case { name: "bad regex", spoil: nothing, args: &["--lora_target_modules=model.(q_proj"], code: 2, says: &["model.(q_proj", "regular expression"] },
     Case { name: "unknown device", spoil: nothing, args: &["--device=tpu"], code: 2, says: &["tpu", "cpu"] },
     Case { name: "unknown dtype", spoil: nothing, args: &["--dtype=int4"], code: 2, says: &["int4", "f32"] },
-    Case { name: "bf16 on the CPU", spoil: nothing, args: &["--dtype=bf16", "--device=cpu"], code: 1, says: &["bf16", "--dtype f32"] },
+    Case { name: "f16 on the CPU", spoil: nothing, args: &["--dtype=f16", "--device=cpu"], code: 1, says: &["f16", "--dtype f32"] },
     Case { name: "no CUDA here", spoil: nothing, args: &["--device=cuda:9"], code: 1, says: &["--device cpu"] },
     Case { name: "template without the note", spoil: nothing, args: &["--prompt_template=Summary:"], code: 2, says: &["{clinical_note}", "exactly once"] },
     Case { name: "template file in another encoding", spoil: |f| f.write("t.txt", b"Gr\xf6\xdfe: {clinical_note}\n"), args: &["--prompt_template=t.txt"], code: 2,

@@ -1,0 +1,155 @@
+//! AVX-512 (F, BW and VL), and what its bf16 extension shares with it.
+#![allow(clippy::wildcard_imports)] // intrinsics
+
+use core::arch::x86_64::*;
+
+use super::{Lanes, ODD};
+use crate::matmul::rect::Rect;
+
+/// Sixteen f32; weights are widened.
+pub(in super::super) struct Avx512;
+
+// SAFETY (every block here): the trait's caller vouches for the features and for the pointers; all
+// loads and stores are of the unaligned kind.
+impl Lanes for Avx512 {
+    type Sums = __m512;
+    type Cells = __m512;
+    const WIDTH: usize = 16;
+    const PAIRED: bool = false;
+    const ROWS: usize = 8;
+    const VECTORS: usize = 3;
+
+    #[inline(always)]
+    unsafe fn zero() -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_setzero_ps() }
+    }
+
+    #[inline(always)]
+    unsafe fn load(cells: *const u32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_loadu_ps(cells.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(cell: *const u32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_set1_ps(cell.cast::<f32>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(sums: __m512, x: __m512, w: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_fmadd_ps(x, w, sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_dot(sums: __m512, x: *const u32, w: *const u16) -> __m512 {
+        // SAFETY: see above.
+        unsafe {
+            let w = _mm512_loadu_si512(w.cast());
+            let even = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(w));
+            let odd =
+                _mm512_castsi512_ps(_mm512_and_si512(w, _mm512_set1_epi32(ODD.cast_signed())));
+            let sums = _mm512_fmadd_ps(Self::load(x), even, sums);
+            _mm512_fmadd_ps(Self::load(x.add(Self::WIDTH)), odd, sums)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn total(sums: __m512) -> f32 {
+        // SAFETY: see above.
+        unsafe { _mm512_reduce_add_ps(sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(sums: __m512, y: *mut f32, add: bool) {
+        // SAFETY: see above.
+        unsafe {
+            let sums = if add { _mm512_add_ps(_mm512_loadu_ps(y), sums) } else { sums };
+            _mm512_storeu_ps(y, sums);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(w: &Rect<'_>, panel: &mut [u32], width: usize) {
+        // SAFETY: see above.
+        unsafe { transpose::<false>(w, panel, width) }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(address: *const u16) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
+    }
+}
+
+/// [`Lanes::transpose`] in squares of 16 by 16 cells, each a pair of bf16 or a widened one.
+///
+/// # Safety
+/// The processor has AVX-512 F, BW and VL.
+#[inline(always)]
+pub(super) unsafe fn transpose<const PAIRED: bool>(w: &Rect<'_>, panel: &mut [u32], width: usize) {
+    let step = if PAIRED { 32 } else { 16 }; // weights in 16 cells
+    for first_row in (0..w.rows).step_by(16) {
+        for (block, first) in (0..w.cols).step_by(step).enumerate() {
+            let mask = u32::MAX >> (32 - (w.cols - first).min(step));
+            // SAFETY: the masks keep every load inside its row; the caller has the features.
+            let square = unsafe {
+                let mut rows = [_mm512_setzero_si512(); 16];
+                for (i, row) in rows.iter_mut().enumerate() {
+                    if first_row + i < w.rows {
+                        let from = w.row(first_row + i).as_ptr().add(first).cast();
+                        *row = if PAIRED {
+                            _mm512_maskz_loadu_epi16(mask, from)
+                        } else {
+                            let half = _mm256_maskz_loadu_epi16(mask as u16, from);
+                            _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half))
+                        };
+                    }
+                }
+                transpose16(rows)
+            };
+            let panel = &mut panel[16 * block * width + first_row..];
+            assert!(panel.len() >= 15 * width + 16, "the panel is too small");
+            for (i, cells) in square.into_iter().enumerate() {
+                // SAFETY: just asserted.
+                unsafe { _mm512_storeu_si512(panel.as_mut_ptr().add(i * width).cast(), cells) }
+            }
+        }
+    }
+}
+
+/// A square of 16 by 16 cells with rows and columns exchanged.
+///
+/// # Safety
+/// The processor has AVX-512 F.
+#[inline(always)]
+unsafe fn transpose16(rows: [__m512i; 16]) -> [__m512i; 16] {
+    // SAFETY: the caller has the feature.
+    unsafe {
+        let (mut pairs, mut fours, mut columns) = (rows, rows, rows);
+        for i in 0..8 {
+            pairs[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
+            pairs[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
+        }
+        // Now 128-bit lane q of fours[4 i + j] is column 4 q + j of the rows from 4 i.
+        for i in (0..16).step_by(4) {
+            fours[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
+            fours[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
+            fours[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+            fours[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+        }
+        for j in 0..4 {
+            let even_top = _mm512_shuffle_i32x4::<0x88>(fours[j], fours[4 + j]);
+            let odd_top = _mm512_shuffle_i32x4::<0xDD>(fours[j], fours[4 + j]);
+            let even_bottom = _mm512_shuffle_i32x4::<0x88>(fours[8 + j], fours[12 + j]);
+            let odd_bottom = _mm512_shuffle_i32x4::<0xDD>(fours[8 + j], fours[12 + j]);
+            columns[j] = _mm512_shuffle_i32x4::<0x88>(even_top, even_bottom);
+            columns[4 + j] = _mm512_shuffle_i32x4::<0x88>(odd_top, odd_bottom);
+            columns[8 + j] = _mm512_shuffle_i32x4::<0xDD>(even_top, even_bottom);
+            columns[12 + j] = _mm512_shuffle_i32x4::<0xDD>(odd_top, odd_bottom);
+        }
+        columns
+    }
+}

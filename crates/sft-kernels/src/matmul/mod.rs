@@ -1,0 +1,97 @@
+//! Products of f32 activations with a frozen bf16 weight that is read where it lies.
+//!
+//! No copy of the weight exists beyond a panel of 24 KiB in each thread's L1 cache, so that the
+//! weight may be a memory map larger than the memory. What a packer puts into a panel is all that
+//! depends on how a weight is stored.
+//!
+//! Sums are f32. On a processor with AVX-512 BF16 the activations are rounded to bf16 (to nearest
+//! even) and subnormal numbers count as zero; on every other path the activations stay f32 and the
+//! weights are widened, which is exact. A path's results do not depend on the number of threads;
+//! those of two paths differ by rounding, as do those of a row among up to 32 and among more.
+#![allow(unsafe_code)]
+// A kernel must be compiled inside the function that turns its instruction set on.
+#![allow(clippy::inline_always)]
+
+mod dot;
+mod lanes;
+mod pack;
+mod path;
+mod product;
+mod rect;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+use candle_core::{Result, bail};
+use half::{bf16, slice::HalfFloatSliceExt};
+
+use path::Path;
+
+/// A row-major bf16 matrix, where it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Bf16Matrix<'a> {
+    data: &'a [u16],
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a> Bf16Matrix<'a> {
+    /// `data` as a matrix `[rows, cols]`.
+    ///
+    /// # Errors
+    /// When `data` has another length.
+    pub fn new(data: &'a [bf16], rows: usize, cols: usize) -> Result<Self> {
+        if rows.checked_mul(cols) != Some(data.len()) {
+            bail!("{} values are no matrix [{rows}, {cols}]", data.len())
+        }
+        Ok(Self { data: data.reinterpret_cast(), rows, cols })
+    }
+}
+
+/// What a product is added to.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// Nothing: the output is overwritten.
+    Zero,
+    /// This row in every row of the output, which is overwritten.
+    Bias(&'a [f32]),
+    /// What the output holds.
+    Existing,
+}
+
+/// Which side of the weight is summed over.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    /// `x W^T`.
+    Nt,
+    /// `x W`.
+    Nn,
+}
+
+/// `y = start + x W^T` for `t` rows: `x` is `[t, cols]`, `y` `[t, rows]`.
+///
+/// # Errors
+/// When a length does not fit, or `SFT_KERNELS` names a path that the processor lacks.
+pub fn matmul_nt(
+    x: &[f32],
+    t: usize,
+    w: &Bf16Matrix<'_>,
+    start: Start<'_>,
+    y: &mut [f32],
+) -> Result<()> {
+    product::product(Path::chosen()?, Form::Nt, x, t, w, start, y)
+}
+
+/// `dx = start + dy W` for `t` rows: `dy` is `[t, rows]`, `dx` `[t, cols]`.
+///
+/// # Errors
+/// When a length does not fit, or `SFT_KERNELS` names a path that the processor lacks.
+pub fn matmul_nn(
+    dy: &[f32],
+    t: usize,
+    w: &Bf16Matrix<'_>,
+    start: Start<'_>,
+    dx: &mut [f32],
+) -> Result<()> {
+    product::product(Path::chosen()?, Form::Nn, dy, t, w, start, dx)
+}

@@ -1,0 +1,196 @@
+//! The product through register tiles: each part of the weight is turned into a panel in the L1
+//! cache once, and meets all rows of activations there.
+
+use std::ops::Range;
+
+use super::{Form, lanes::Lanes, pack, rect::Rect};
+
+/// Cells along the reduction in one panel, a multiple of 16: with the widest row of 48 cells a panel
+/// takes 24 of the usual 32 or 48 KiB.
+const DEPTH: usize = 128;
+const WIDEST: usize = 48;
+
+/// A part of the weight in the order in which the tiles read it: `[depth, columns]` cells.
+#[repr(align(64))]
+struct Panel([u32; DEPTH * WIDEST]);
+
+/// Some columns of some rows of a product, the work of one thread.
+pub(super) struct PanelTask<'a> {
+    pub(super) form: Form,
+    /// The whole weight, and the length of its rows.
+    pub(super) w: &'a [u16],
+    pub(super) w_cols: usize,
+    /// Weights in one reduction.
+    pub(super) depth: usize,
+    /// Columns of the result to compute.
+    pub(super) columns: Range<usize>,
+    /// Rows of activations as cells, `x_stride` apart, and of the result, `y_stride` apart.
+    pub(super) rows: usize,
+    pub(super) x: *const u32,
+    pub(super) x_stride: usize,
+    pub(super) y: *mut f32,
+    pub(super) y_stride: usize,
+    /// Whether to add to the result or to overwrite it.
+    pub(super) add: bool,
+}
+
+/// Computes the task's part of the result.
+///
+/// Each entry is a sum over blocks of the reduction, in order, of sums over the cells of a block,
+/// in order: nothing depends on how the result is cut into tasks and tiles.
+///
+/// # Safety
+/// The processor has the features of `L`. `x` has `rows` rows of as many cells as `depth` weights
+/// take, `y` has `rows` rows in which nobody else touches `columns`.
+#[inline(always)]
+pub(super) unsafe fn panels<L: Lanes>(task: &PanelTask<'_>) {
+    const { assert!(L::WIDTH * L::VECTORS <= WIDEST && L::ROWS <= 8 && L::VECTORS <= 4) };
+    let width = L::WIDTH * L::VECTORS;
+    let per_cell = if L::PAIRED { 2 } else { 1 };
+    let cells = task.depth.div_ceil(per_cell);
+    let block = cells.div_ceil(cells.div_ceil(DEPTH)).next_multiple_of(16);
+    let part = |first: usize, column: usize| {
+        let begin = first * per_cell;
+        let extent = (block * per_cell).min(task.depth - begin);
+        let columns = width.min(task.columns.end - column);
+        match task.form {
+            Form::Nt => Rect::new(task.w, task.w_cols, (column, begin), (columns, extent)),
+            Form::Nn => Rect::new(task.w, task.w_cols, (begin, column), (extent, columns)),
+        }
+    };
+
+    #[allow(clippy::large_stack_arrays)] // the L1 cache's share of the stack
+    let mut panel = Panel([0; DEPTH * WIDEST]);
+    let tiles = task.rows.div_ceil(L::ROWS);
+    for first in (0..cells).step_by(block) {
+        for column in task.columns.clone().step_by(width) {
+            let weights = part(first, column);
+            match task.form {
+                // SAFETY: the caller has the features.
+                Form::Nt => unsafe { L::transpose(&weights, &mut panel.0, width) },
+                Form::Nn => pack::interleave::<L>(&weights, &mut panel.0, width),
+            }
+            // The next panel's weights come into the cache while this one is at work.
+            let next = if column + width < task.columns.end {
+                Some(part(first, column + width))
+            } else if first + block < cells {
+                Some(part(first + block, task.columns.start))
+            } else {
+                None
+            };
+            let lines = next.as_ref().map_or(0, Rect::lines);
+            let lines_per_tile = lines.div_ceil(tiles);
+            for t in 0..tiles {
+                if let Some(next) = &next {
+                    let begin = (t * lines_per_tile).min(lines);
+                    for line in begin..(begin + lines_per_tile).min(lines) {
+                        // SAFETY: the caller has the features.
+                        unsafe { L::prefetch(next.line(line)) };
+                    }
+                }
+                let row = t * L::ROWS;
+                // SAFETY: row, first and column lie inside the task's operands.
+                unsafe {
+                    let tile = Tile {
+                        x: task.x.add(row * task.x_stride + first),
+                        x_stride: task.x_stride,
+                        panel: panel.0.as_ptr(),
+                        depth: block.min(cells - first),
+                        columns: width.min(task.columns.end - column),
+                        y: task.y.add(row * task.y_stride + column),
+                        y_stride: task.y_stride,
+                        add: task.add || first > 0,
+                    };
+                    by_vectors::<L>(L::ROWS.min(task.rows - row), &tile);
+                }
+            }
+        }
+    }
+}
+
+/// A few rows of activations times a panel.
+struct Tile {
+    x: *const u32,
+    x_stride: usize,
+    panel: *const u32,
+    depth: usize,
+    columns: usize,
+    y: *mut f32,
+    y_stride: usize,
+    add: bool,
+}
+
+#[inline(always)]
+unsafe fn by_vectors<L: Lanes>(rows: usize, tile: &Tile) {
+    // SAFETY: the caller's promises are passed on.
+    unsafe {
+        match tile.columns.div_ceil(L::WIDTH) {
+            4 if L::VECTORS >= 4 => by_rows::<L, 4>(rows, tile),
+            3 if L::VECTORS >= 3 => by_rows::<L, 3>(rows, tile),
+            2 => by_rows::<L, 2>(rows, tile),
+            _ => by_rows::<L, 1>(rows, tile),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn by_rows<L: Lanes, const V: usize>(rows: usize, tile: &Tile) {
+    // SAFETY: the caller's promises are passed on.
+    unsafe {
+        match rows {
+            8 if L::ROWS >= 8 => registers::<L, 8, V>(tile),
+            7 if L::ROWS >= 7 => registers::<L, 7, V>(tile),
+            6 if L::ROWS >= 6 => registers::<L, 6, V>(tile),
+            5 if L::ROWS >= 5 => registers::<L, 5, V>(tile),
+            4 => registers::<L, 4, V>(tile),
+            3 => registers::<L, 3, V>(tile),
+            2 => registers::<L, 2, V>(tile),
+            _ => registers::<L, 1, V>(tile),
+        }
+    }
+}
+
+/// The innermost loop: `M` rows by `V` vectors of sums stay in registers.
+///
+/// # Safety
+/// As for [`panels`]; `tile` has `M` rows and at most `V` vectors of columns.
+#[inline(always)]
+unsafe fn registers<L: Lanes, const M: usize, const V: usize>(tile: &Tile) {
+    let stride = L::WIDTH * L::VECTORS;
+    // SAFETY: the panel has `depth` rows of `stride` cells, `x` has `M` rows of `depth` cells, and
+    // `y` has `M` rows of `columns` values; a vector that would pass its end goes through `rest`.
+    unsafe {
+        let mut sums = [[L::zero(); V]; M];
+        for d in 0..tile.depth {
+            let row = tile.panel.add(d * stride);
+            let mut w = [L::load(row); V];
+            for (v, w) in w.iter_mut().enumerate().skip(1) {
+                *w = L::load(row.add(v * L::WIDTH));
+            }
+            for (m, sums) in sums.iter_mut().enumerate() {
+                let x = L::splat(tile.x.add(m * tile.x_stride + d));
+                for (sums, &w) in sums.iter_mut().zip(&w) {
+                    *sums = L::add_products(*sums, x, w);
+                }
+            }
+        }
+        if tile.columns == V * L::WIDTH {
+            for (m, sums) in sums.into_iter().enumerate() {
+                for (v, sums) in sums.into_iter().enumerate() {
+                    L::store(sums, tile.y.add(m * tile.y_stride + v * L::WIDTH), tile.add);
+                }
+            }
+        } else {
+            let mut rest = [0f32; WIDEST];
+            for (m, sums) in sums.into_iter().enumerate() {
+                for (v, sums) in sums.into_iter().enumerate() {
+                    L::store(sums, rest.as_mut_ptr().add(v * L::WIDTH), false);
+                }
+                let y = tile.y.add(m * tile.y_stride);
+                for (c, &sum) in rest[..tile.columns].iter().enumerate() {
+                    *y.add(c) = if tile.add { *y.add(c) + sum } else { sum };
+                }
+            }
+        }
+    }
+}
