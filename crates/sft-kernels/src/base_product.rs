@@ -7,6 +7,7 @@ use candle_core::{
 
 use crate::{
     FrozenWeight,
+    cpu::host::contiguous,
     matmul::{Bf16Matrix, Start, matmul_nn, matmul_nt},
 };
 
@@ -71,13 +72,5 @@ impl CustomOp1 for MixedBackward<'_> {
         let mut dx = vec![0.0; t * cols];
         matmul_nn(contiguous(dy, layout)?, t, &w, Start::Zero, &mut dx)?;
         Ok((CpuStorage::F32(dx), Shape::from((t, cols))))
-    }
-}
-
-/// A contiguous tensor's values.
-fn contiguous<'a, T>(values: &'a [T], layout: &Layout) -> Result<&'a [T]> {
-    match layout.contiguous_offsets() {
-        Some((begin, end)) => Ok(&values[begin..end]),
-        None => bail!("a product with a bf16 weight takes contiguous tensors"),
     }
 }

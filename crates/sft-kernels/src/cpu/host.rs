@@ -35,8 +35,16 @@ impl<G: Deref<Target = Storage>> Host<'_, G> {
 
 /// The numbers of a contiguous f32 tensor, row by row.
 pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
-        _ => bail!("not a contiguous f32 tensor"),
+    match storage {
+        CpuStorage::F32(values) => contiguous(values, layout),
+        _ => bail!("not an f32 tensor"),
+    }
+}
+
+/// The part of a storage that a contiguous tensor has, row by row.
+pub(crate) fn contiguous<'a, T>(values: &'a [T], layout: &Layout) -> Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&values[start..end]),
+        None => bail!("this operation takes contiguous tensors"),
     }
 }
