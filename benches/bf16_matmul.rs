@@ -10,7 +10,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
 use sft::kernels::{
     FrozenWeight, frozen_linear,
-    matmul::{Bf16Matrix, Start, matmul_nn},
+    matmul::{Matrix, Start, matmul_nn},
 };
 use std::{hint::black_box, time::Duration};
 
@@ -26,7 +26,7 @@ fn bf16_matmul(criterion: &mut Criterion) {
         let wide = random(outputs, inputs);
         let narrow = wide.to_dtype(DType::BF16).unwrap();
         let values: Vec<bf16> = narrow.flatten_all().unwrap().to_vec1().unwrap();
-        let matrix = Bf16Matrix::new(&values, outputs, inputs).unwrap();
+        let matrix = Matrix::bf16(&values, outputs, inputs).unwrap();
         let f32_weight = FrozenWeight::from_tensor(&wide).unwrap();
         let bf16_weight = FrozenWeight::from_tensor(&narrow).unwrap();
         for t in ROWS {

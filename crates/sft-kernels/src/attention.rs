@@ -4,8 +4,8 @@ use candle_core::{CpuStorage, CustomOp3, D, DType, Device, Layout, Result, Shape
 
 use crate::{
     cpu::{
-        attention,
-        host::{Host, slice, takes},
+        AttentionShape, Locked, attention, attention_backward,
+        locked::{slice, takes},
     },
     recompute::recomputed,
 };
@@ -52,43 +52,17 @@ pub fn causal_attention(
         )
     }
     if takes(&[q, k, v]) {
-        let shape = attention::Shape {
-            heads,
-            kv_heads,
-            head_dim: q.dim(D::Minus1)?,
-            cu_seqlens_q: spec.cu_seqlens_q.to_vec(),
-            cu_seqlens_k: spec.cu_seqlens_k.to_vec(),
-            window: spec.sliding_window,
-        };
-        check(&shape, k, v)?;
-        let op = CausalAttention(shape);
+        let head_dim = q.dim(D::Minus1)?;
+        if k.dims() != v.dims() || k.dim(D::Minus1)? != head_dim {
+            bail!("attention: q {:?}, k {:?}, v {:?}", q.shape(), k.shape(), v.shape())
+        }
+        let op = CausalAttention(AttentionShape::new(heads, kv_heads, head_dim, spec)?);
         return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op);
     }
     composed(q, k, v, spec)
 }
 
-/// Refuses sequences that the kernel would read outside its tensors.
-fn check(shape: &attention::Shape, k: &Tensor, v: &Tensor) -> Result<()> {
-    let pairs = shape.cu_seqlens_q.windows(2).zip(shape.cu_seqlens_k.windows(2));
-    let rises = |borders: &[u32]| borders[0] <= borders[1];
-    let fits = pairs.clone().all(|(q, k)| rises(q) && rises(k) && q[1] - q[0] <= k[1] - k[0])
-        && k.dims() == v.dims()
-        && k.dim(D::Minus1)? == shape.head_dim
-        && shape.window != Some(0);
-    if !fits {
-        bail!(
-            "attention: borders {:?} and {:?}, k {:?}, v {:?}, window {:?} do not fit together",
-            shape.cu_seqlens_q,
-            shape.cu_seqlens_k,
-            k.shape(),
-            v.shape(),
-            shape.window
-        )
-    }
-    Ok(())
-}
-
-struct CausalAttention(attention::Shape);
+struct CausalAttention(AttentionShape);
 
 impl CustomOp3 for CausalAttention {
     fn name(&self) -> &'static str {
@@ -105,7 +79,9 @@ impl CustomOp3 for CausalAttention {
         v_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let inputs = [slice(q, q_layout)?, slice(k, k_layout)?, slice(v, v_layout)?];
-        Ok((CpuStorage::F32(attention::forward(&self.0, inputs)), q_layout.shape().clone()))
+        let mut out = vec![0.0; inputs[0].len()];
+        attention(&self.0, inputs, &mut out)?;
+        Ok((CpuStorage::F32(out), q_layout.shape().clone()))
     }
 
     fn bwd(
@@ -117,9 +93,10 @@ impl CustomOp3 for CausalAttention {
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
-        let [qs, ks, vs, dys] = [q, k, v, &dy].map(Host::new);
+        let [qs, ks, vs, dys] = [q, k, v, &dy].map(Locked::new);
         let inputs = [qs.values()?, ks.values()?, vs.values()?];
-        let [dq, dk, dv] = attention::backward(&self.0, inputs, dys.values()?);
+        let [mut dq, mut dk, mut dv] = inputs.map(|input| vec![0.0; input.len()]);
+        attention_backward(&self.0, inputs, dys.values()?, [&mut dq, &mut dk, &mut dv])?;
         let tensor =
             |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
         Ok((tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?))

@@ -1,14 +1,14 @@
 //! The product of a frozen layer on each backend.
 
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, DType, Layout, MetalStorage, Result, Shape, Storage,
-    Tensor, backend::BackendStorage, bail,
+    CpuStorage, CudaStorage, CustomOp1, DType, Layout, MetalStorage, Result, Shape, Tensor,
+    backend::BackendStorage, bail,
 };
 
 use crate::{
     FrozenWeight,
-    cpu::host::contiguous,
-    matmul::{Bf16Matrix, Start, matmul_nn, matmul_nt},
+    cpu::locked::{contiguous, slice},
+    matmul::{Matrix, Start, matmul_nt, reference},
 };
 
 /// `x W^T` for contiguous `x` `[T, in]` and `W` `[out, in]`, through a backend that knows of no
@@ -28,49 +28,63 @@ impl BaseProduct for MetalStorage {}
 impl BaseProduct for CpuStorage {
     fn base_product(&self, x_layout: &Layout, w: &Self, w_layout: &Layout) -> Result<Self> {
         let ((m, k), (n, _)) = (x_layout.shape().dims2()?, w_layout.shape().dims2()?);
-        let (Self::F32(x), Self::BF16(w)) = (self, w) else {
-            return self.matmul(w, (1, m, n, k), x_layout, &w_layout.transpose(0, 1)?);
-        };
-        let w = Bf16Matrix::new(contiguous(w, w_layout)?, n, k)?;
-        let mut y = vec![0.0; m * n];
-        matmul_nt(contiguous(x, x_layout)?, m, &w, Start::Zero, &mut y)?;
-        Ok(Self::F32(y))
+        let transposed = w_layout.transpose(0, 1)?;
+        match (self, w) {
+            (Self::F32(x), Self::F32(_) | Self::BF16(_)) if !reference() => {
+                let w = matrix(w, w_layout)?;
+                let mut y = vec![0.0; m * n];
+                matmul_nt(contiguous(x, x_layout)?, m, &w, Start::Zero, &mut y)?;
+                Ok(Self::F32(y))
+            }
+            (Self::F32(_), Self::BF16(_)) => {
+                let wide = w.to_dtype(w_layout, DType::F32)?;
+                let transposed = Layout::contiguous(w_layout.shape()).transpose(0, 1)?;
+                self.matmul(&wide, (1, m, n, k), x_layout, &transposed)
+            }
+            _ => self.matmul(w, (1, m, n, k), x_layout, &transposed),
+        }
     }
 }
 
-/// Whether f32 activations meet a weight that stays bf16, on the CPU: there the kernels of
-/// [`crate::matmul`] compute. candle multiplies equal types only.
-pub(crate) fn is_mixed(x: &Tensor, w: &FrozenWeight) -> bool {
-    x.dtype() == DType::F32 && w.dtype() == DType::BF16 && w.device().is_cpu()
+/// A contiguous f32 or bf16 matrix, where it lies.
+pub(crate) fn matrix<'a>(w: &'a CpuStorage, layout: &Layout) -> Result<Matrix<'a>> {
+    let (rows, cols) = layout.shape().dims2()?;
+    match w {
+        CpuStorage::F32(w) => Matrix::f32(contiguous(w, layout)?, rows, cols),
+        CpuStorage::BF16(w) => Matrix::bf16(contiguous(w, layout)?, rows, cols),
+        _ => bail!("an f32 or a bf16 weight was expected"),
+    }
+}
+
+/// Whether the kernels of [`crate::matmul`] multiply them: f32 activations and a weight that may be
+/// bf16, on the CPU. candle multiplies equal types only.
+pub(crate) fn has_kernel(x: &Tensor, w: &FrozenWeight) -> bool {
+    let stored = matches!(w.dtype(), DType::F32 | DType::BF16);
+    x.dtype() == DType::F32 && stored && w.device().is_cpu()
 }
 
 /// A layer's bias, outside every graph, in the type of the product of `x` and `w`.
 pub(crate) fn frozen_bias(bias: &Tensor, x: &Tensor, w: &FrozenWeight) -> Result<Tensor> {
     let bias = bias.detach();
-    if is_mixed(x, w) { bias.to_dtype(DType::F32) } else { Ok(bias) }
+    if has_kernel(x, w) { bias.to_dtype(DType::F32) } else { Ok(bias) }
 }
 
-/// `dy W` for f32 `dy` `[T, out]` and a bf16 weight on the CPU.
-pub(crate) struct MixedBackward<'a>(pub(crate) &'a FrozenWeight);
+/// `dy W` where [`has_kernel`] says so.
+pub(crate) struct BaseBackward<'a>(pub(crate) &'a FrozenWeight);
 
-impl CustomOp1 for MixedBackward<'_> {
+impl CustomOp1 for BaseBackward<'_> {
     fn name(&self) -> &'static str {
         "frozen-linear-backward"
     }
 
     fn cpu_fwd(&self, dy: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let weight = self.0.to_tensor()?;
-        let (w, w_layout) = weight.storage_and_layout();
-        let (CpuStorage::F32(dy), Storage::Cpu(CpuStorage::BF16(w))) = (dy, &*w) else {
-            bail!("an f32 gradient and a bf16 weight were expected")
-        };
-        let ((t, n), (rows, cols)) = (layout.shape().dims2()?, w_layout.shape().dims2()?);
+        let ((t, n), (rows, cols)) =
+            (layout.shape().dims2()?, (self.0.out_features(), self.0.in_features()));
         if n != rows {
             bail!("a gradient of {n} features for a linear layer [{rows}, {cols}]")
         }
-        let w = Bf16Matrix::new(contiguous(w, w_layout)?, rows, cols)?;
         let mut dx = vec![0.0; t * cols];
-        matmul_nn(contiguous(dy, layout)?, t, &w, Start::Zero, &mut dx)?;
+        self.0.matmul_nn(slice(dy, layout)?, t, Start::Zero, &mut dx)?;
         Ok((CpuStorage::F32(dx), Shape::from((t, cols))))
     }
 }

@@ -4,10 +4,7 @@ use candle_core::{D, DType, Result, Tensor, bail};
 
 use crate::{
     FrozenWeight,
-    cpu::{
-        cross_entropy,
-        host::{Host, takes},
-    },
+    cpu::{cross_entropy, locked::takes},
 };
 
 /// Rows of logits that exist at one time.
@@ -70,11 +67,10 @@ fn chunk(
 ) -> Result<(f64, Option<Tensor>)> {
     let logits = head.forward(rows)?;
     if takes(&[rows, &logits]) {
-        let values = Host::new(&logits);
-        let (nll, probs) =
-            cross_entropy::chunk(values.values()?, labels, head.out_features(), with_gradient);
-        let dlogits = probs
-            .map(|probs| Tensor::from_vec(probs, logits.shape(), rows.device()))
+        let mut values = logits.flatten_all()?.to_vec1::<f32>()?;
+        let nll = cross_entropy(&mut values, labels, head.out_features(), with_gradient);
+        let dlogits = with_gradient
+            .then(|| Tensor::from_vec(values, logits.shape(), rows.device()))
             .transpose()?;
         return Ok((nll, dlogits));
     }

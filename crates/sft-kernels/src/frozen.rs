@@ -1,10 +1,11 @@
 //! A weight that never trains.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Storage, Tensor, bail};
 
 use crate::{
-    base_product::{MixedBackward, is_mixed},
+    base_product::{BaseBackward, has_kernel, matrix},
     frozen_linear::FrozenLinear,
+    matmul::{Matrix, Start, matmul_nn, matmul_nt, reference},
 };
 
 /// A frozen weight matrix `[out, in]`: no gradient and no optimizer state exist for it.
@@ -56,9 +57,33 @@ impl FrozenWeight {
         Ok(self.tensor.clone())
     }
 
+    /// `y = start + x W^T` for `t` rows of a host's memory: `x` is `[t, in]`, `y` `[t, out]`.
+    ///
+    /// # Errors
+    /// When the weight is neither f32 nor bf16 on the CPU, or a length does not fit.
+    pub fn matmul_nt(&self, x: &[f32], t: usize, start: Start<'_>, y: &mut [f32]) -> Result<()> {
+        self.with_matrix(|w| matmul_nt(x, t, w, start, y))
+    }
+
+    /// `dx = start + dy W` for `t` rows of a host's memory: `dy` is `[t, out]`, `dx` `[t, in]`.
+    ///
+    /// # Errors
+    /// When the weight is neither f32 nor bf16 on the CPU, or a length does not fit.
+    pub fn matmul_nn(&self, dy: &[f32], t: usize, start: Start<'_>, dx: &mut [f32]) -> Result<()> {
+        self.with_matrix(|w| matmul_nn(dy, t, w, start, dx))
+    }
+
+    fn with_matrix(&self, f: impl FnOnce(&Matrix<'_>) -> Result<()>) -> Result<()> {
+        let (storage, layout) = self.tensor.storage_and_layout();
+        match &*storage {
+            Storage::Cpu(storage) => f(&matrix(storage, layout)?),
+            _ => bail!("a weight on the CPU was expected"),
+        }
+    }
+
     /// `x W^T` for `x` `[T, in]`, untracked: `[T, out]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if is_mixed(x, self) {
+        if has_kernel(x, self) {
             return x.detach().contiguous()?.apply_op1_no_bwd(&FrozenLinear(self.clone()));
         }
         x.detach().matmul(&self.tensor.t()?)
@@ -66,10 +91,10 @@ impl FrozenWeight {
 
     /// `dy W` for `dy` `[T, out]`, untracked: `[T, in]`.
     pub(crate) fn backward(&self, dy: &Tensor) -> Result<Tensor> {
-        if is_mixed(dy, self) {
-            return dy.detach().contiguous()?.apply_op1_no_bwd(&MixedBackward(self));
+        if has_kernel(dy, self) && !reference() {
+            return dy.detach().contiguous()?.apply_op1_no_bwd(&BaseBackward(self));
         }
-        dy.detach().matmul(&self.tensor)
+        dy.detach().matmul(&self.tensor.to_dtype(dy.dtype())?)
     }
 
     /// The rows of the matrix that `ids` name, `[ids, in]` (an embedding look-up).

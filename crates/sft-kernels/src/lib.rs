@@ -10,7 +10,7 @@
 
 mod attention;
 mod base_product;
-mod cpu;
+pub mod cpu;
 mod cross_entropy;
 mod dropout;
 mod frozen;

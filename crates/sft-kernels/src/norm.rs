@@ -3,8 +3,8 @@
 use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
 
 use crate::cpu::{
-    host::{Host, slice, takes},
-    norm,
+    self, Locked,
+    locked::{slice, takes},
 };
 
 /// `x / sqrt(mean(x^2) + eps) * weight` over the last dimension (Zhang and Sennrich, 2019).
@@ -44,15 +44,17 @@ impl CustomOp1 for RmsNorm {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let weight = Host::new(&self.weight);
-        let y = norm::forward(slice(x, layout)?, weight.values()?, self.eps);
+        let (x, weight) = (slice(x, layout)?, Locked::new(&self.weight));
+        let mut y = vec![0.0; x.len()];
+        cpu::rms_norm(x, weight.values()?, self.eps, &mut y);
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
-        let [x_values, weight, dy] = [x, &self.weight, &dy].map(Host::new);
-        let dx = norm::backward(x_values.values()?, weight.values()?, self.eps, dy.values()?);
+        let [x_values, weight, dy] = [x, &self.weight, &dy].map(Locked::new);
+        let (x_values, mut dx) = (x_values.values()?, vec![0.0; x.elem_count()]);
+        cpu::rms_norm_backward(x_values, weight.values()?, self.eps, dy.values()?, &mut dx);
         Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
     }
 }

@@ -3,8 +3,8 @@
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
 
 use crate::cpu::{
-    host::{Host, slice, takes},
-    rope::rotated,
+    self, Locked, Turn,
+    locked::{slice, takes},
 };
 
 /// Rotates the halves of each head: `[x1 cos - x2 sin, x2 cos + x1 sin]` (Su et al., 2021, in the
@@ -45,10 +45,12 @@ struct Rope {
 }
 
 impl Rope {
-    fn rotated(&self, x: &[f32], shape: &Shape, direction: f32) -> Result<Vec<f32>> {
+    fn turned(&self, x: &[f32], shape: &Shape, turn: Turn) -> Result<Vec<f32>> {
         let (_, heads, head_dim) = shape.dims3()?;
-        let [cos, sin] = [Host::new(&self.cos), Host::new(&self.sin)];
-        Ok(rotated(x, cos.values()?, sin.values()?, heads * head_dim, direction))
+        let [cos, sin] = [Locked::new(&self.cos), Locked::new(&self.sin)];
+        let mut y = x.to_vec();
+        cpu::rope(&mut y, cos.values()?, sin.values()?, heads * head_dim, turn);
+        Ok(y)
     }
 }
 
@@ -58,14 +60,14 @@ impl CustomOp1 for Rope {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let y = self.rotated(slice(x, layout)?, layout.shape(), 1.0)?;
+        let y = self.turned(slice(x, layout)?, layout.shape(), Turn::Forward)?;
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
     /// A rotation back.
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
-        let dx = self.rotated(Host::new(&dy).values()?, x.shape(), -1.0)?;
+        let dx = self.turned(Locked::new(&dy).values()?, x.shape(), Turn::Back)?;
         Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
     }
 }

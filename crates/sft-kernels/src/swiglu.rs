@@ -3,8 +3,8 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use crate::cpu::{
-    host::{Host, slice, takes},
-    swiglu::{backward, forward},
+    self, Locked,
+    locked::{slice, takes},
 };
 
 /// `silu(gate) * up` (Shazeer, 2020), differentiable in both.
@@ -35,7 +35,9 @@ impl CustomOp2 for Swiglu {
         up: &CpuStorage,
         up_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let y = forward(slice(gate, gate_layout)?, slice(up, up_layout)?);
+        let (gate, up) = (slice(gate, gate_layout)?, slice(up, up_layout)?);
+        let mut y = vec![0.0; gate.len()];
+        cpu::swiglu(gate, up, &mut y);
         Ok((CpuStorage::F32(y), gate_layout.shape().clone()))
     }
 
@@ -47,8 +49,9 @@ impl CustomOp2 for Swiglu {
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
-        let [gate_values, up, dy] = [gate, up, &dy].map(Host::new);
-        let (dgate, dup) = backward(gate_values.values()?, up.values()?, dy.values()?);
+        let owned = |x: &Tensor| Locked::new(x).values().map(<[f32]>::to_vec);
+        let (mut dgate, mut dup) = (owned(gate)?, owned(up)?);
+        cpu::swiglu_backward(&mut dgate, &mut dup, Locked::new(&dy).values()?);
         let tensor = |values| Tensor::from_vec(values, gate.shape(), gate.device()).map(Some);
         Ok((tensor(dgate)?, tensor(dup)?))
     }

@@ -234,6 +234,11 @@ impl LoraLinear {
         self.scale
     }
 
+    /// Probability of dropout in training.
+    pub fn dropout(&self) -> f64 {
+        self.dropout
+    }
+
     /// Rank of the update.
     pub fn rank(&self) -> usize {
         self.a.dims()[0]
@@ -256,6 +261,11 @@ impl LoraLinear {
     /// adapter is merged.
     pub fn base(&self) -> &FrozenWeight {
         self.merged.as_ref().unwrap_or(&self.base)
+    }
+
+    /// The weight without the update, also while the adapter is merged.
+    pub fn original(&self) -> &FrozenWeight {
+        &self.base
     }
 
     /// The bias, `[out]`; it is frozen too.

@@ -25,20 +25,20 @@ pub(crate) struct Context<'a> {
 /// Clones share the weights and the adapters.
 #[derive(Clone)]
 pub(crate) struct Block {
-    input_norm: Tensor,
-    q: Projection,
-    k: Projection,
-    v: Projection,
-    o: Projection,
+    pub(crate) input_norm: Tensor,
+    pub(crate) q: Projection,
+    pub(crate) k: Projection,
+    pub(crate) v: Projection,
+    pub(crate) o: Projection,
     /// Of queries and of keys, `[head_dim]` each.
-    qk_norm: Option<[Tensor; 2]>,
-    post_attention_norm: Tensor,
-    gate: Projection,
-    up: Projection,
-    down: Projection,
-    head_dim: usize,
-    eps: f64,
-    sliding_window: Option<usize>,
+    pub(crate) qk_norm: Option<[Tensor; 2]>,
+    pub(crate) post_attention_norm: Tensor,
+    pub(crate) gate: Projection,
+    pub(crate) up: Projection,
+    pub(crate) down: Projection,
+    pub(crate) head_dim: usize,
+    pub(crate) eps: f64,
+    pub(crate) sliding_window: Option<usize>,
     #[cfg(feature = "planted-faults")]
     pub(crate) fault: Option<crate::Fault>,
 }

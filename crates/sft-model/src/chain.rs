@@ -26,6 +26,9 @@ impl Decoder {
         grads: &mut Gradients,
     ) -> Result<LossSum> {
         input.check()?;
+        if self.on_host() {
+            return self.host_forward_backward(input, targets, pass, grads);
+        }
         let example = input.example_of_rows();
         let rows = Rows { example: &example, position: input.positions };
         let (cos, sin) =
@@ -65,6 +68,11 @@ impl Decoder {
     /// When the batch is malformed, or the computation fails.
     pub fn loss(&self, input: &Packed<'_>, targets: &[(u32, u32)]) -> Result<LossSum> {
         let (rows, labels) = split(targets);
+        if self.on_host() {
+            input.check()?;
+            let nll = self.host_nll(&self.host_hidden(input, Some(&rows))?, &labels)?;
+            return Ok(LossSum { nll, targets: labels.len() });
+        }
         let normed = self.hidden_rows(input, Some(&rows))?;
         let ce = linear_cross_entropy(&normed, &self.head, &labels, false)?;
         Ok(LossSum { nll: ce.nll, targets: labels.len() })
@@ -82,6 +90,12 @@ impl Decoder {
     /// Hidden states after the final normalisation, without a graph.
     fn hidden_rows(&self, input: &Packed<'_>, rows: Option<&[u32]>) -> Result<Tensor> {
         input.check()?;
+        if self.on_host() {
+            let normal = self.host_hidden(input, rows)?;
+            let width = self.config().hidden_size;
+            let shape = (normal.len() / width, width);
+            return Ok(Tensor::from_slice(&normal, shape, self.device())?);
+        }
         let (cos, sin) =
             self.rotary.angles(input.positions, self.activation_dtype(), self.device())?;
         let ctx =

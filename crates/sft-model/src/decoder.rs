@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor, Var};
-use sft_kernels::{FrozenWeight, random::Fnv, rms_norm};
+use sft_kernels::{FrozenWeight, cpu::Buffers, matmul::reference, random::Fnv, rms_norm};
 use sft_lora::{LoraConfig, LoraLinear, peft::PeftAdapter};
 
 use crate::{
@@ -39,8 +39,11 @@ pub struct Decoder {
     pub(crate) final_norm: Tensor,
     pub(crate) head: FrozenWeight,
     pub(crate) rotary: Rotary,
+    /// Memory of the passes on the CPU.
+    pub(crate) buffers: Buffers,
     lora: Option<LoraConfig>,
     lora_enabled: bool,
+    reference: bool,
 }
 
 impl Decoder {
@@ -80,8 +83,10 @@ impl Decoder {
             final_norm,
             head,
             rotary,
+            buffers: Buffers::default(),
             lora: None,
             lora_enabled: true,
+            reference: reference(),
         })
     }
 
@@ -304,6 +309,26 @@ impl Decoder {
         let adapted = self.projections().filter(|projection| projection.lora().is_some());
         let names: BTreeSet<&str> = adapted.map(|projection| leaf(projection.module())).collect();
         names.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Whether everything is to be computed through candle's autograd, operation by operation: slow,
+    /// and what the hand-written passes of the CPU are compared with. `SFT_KERNELS=reference` starts
+    /// so.
+    pub fn set_reference(&mut self, reference: bool) {
+        self.reference = reference;
+    }
+
+    pub(crate) fn is_reference(&self) -> bool {
+        self.reference
+    }
+
+    /// Whether a test has planted a defect: only the passes through autograd have it.
+    #[cfg_attr(not(feature = "planted-faults"), expect(clippy::unused_self))]
+    pub(crate) fn has_fault(&self) -> bool {
+        #[cfg(feature = "planted-faults")]
+        return self.blocks.iter().any(|block| block.fault.is_some());
+        #[cfg(not(feature = "planted-faults"))]
+        false
     }
 
     /// Plants a defect in every block, for tests of the checks that must notice it.

@@ -16,6 +16,7 @@ mod error;
 mod fault;
 mod gguf;
 mod gradients;
+mod host;
 pub mod names;
 mod packed;
 mod probe;

@@ -30,13 +30,21 @@ impl Rotary {
         dtype: DType,
         device: &Device,
     ) -> Result<(Tensor, Tensor)> {
-        let angles: Vec<f32> =
-            positions.iter().flat_map(|&p| self.0.iter().map(move |f| p as f32 * f)).collect();
-        let table = |f: fn(f64) -> f64| {
-            let values: Vec<f32> = angles.iter().map(|&a| f(f64::from(a)) as f32).collect();
+        let (cos, sin) = self.tables(positions);
+        let tensor = |values: Vec<f32>| {
             Tensor::from_vec(values, (positions.len(), self.0.len()), device)?.to_dtype(dtype)
         };
-        Ok((table(f64::cos)?, table(f64::sin)?))
+        Ok((tensor(cos)?, tensor(sin)?))
+    }
+
+    /// [`Self::angles`] as slices.
+    pub(crate) fn tables(&self, positions: &[u32]) -> (Vec<f32>, Vec<f32>) {
+        let angles: Vec<f64> = positions
+            .iter()
+            .flat_map(|&p| self.0.iter().map(move |f| f64::from(p as f32 * f)))
+            .collect();
+        let table = |f: fn(f64) -> f64| angles.iter().map(|&angle| f(angle) as f32).collect();
+        (table(f64::cos), table(f64::sin))
     }
 }
 

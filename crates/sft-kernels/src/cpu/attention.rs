@@ -1,32 +1,34 @@
 //! Causal attention over packed sequences, in blocks of queries: no `n x n` matrix exists.
 
+use candle_core::{Result, bail};
 use rayon::prelude::*;
 
 use super::{
     gemm::{View, product},
     vector::{LANES, exp, largest, sum_of, total, vectorised},
 };
+use crate::AttentionSpec;
 
 /// Queries of a block.
 const BLOCK: usize = 64;
 
 /// Sizes of the tensors, borders of the sequences, and the window.
 #[derive(Clone, Debug)]
-pub(crate) struct Shape {
-    pub(crate) heads: usize,
-    pub(crate) kv_heads: usize,
-    pub(crate) head_dim: usize,
-    pub(crate) cu_seqlens_q: Vec<u32>,
-    pub(crate) cu_seqlens_k: Vec<u32>,
-    pub(crate) window: Option<usize>,
+pub struct AttentionShape {
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    cu_seqlens_q: Vec<u32>,
+    cu_seqlens_k: Vec<u32>,
+    window: Option<usize>,
 }
 
 /// Queries, keys, values.
-pub(crate) type Inputs<'a> = [&'a [f32]; 3];
+type Inputs<'a> = [&'a [f32]; 3];
 
 /// One sequence and one key/value head with the query heads that read it: the work of one task.
 struct Task<'a> {
-    shape: &'a Shape,
+    shape: &'a AttentionShape,
     sequence: usize,
     kv_head: usize,
 }
@@ -39,7 +41,57 @@ struct Block {
     keys: usize,
 }
 
-impl Shape {
+impl AttentionShape {
+    /// Queries `[Tq, heads, head_dim]`, keys and values `[Tk, kv_heads, head_dim]`, and what `spec`
+    /// says of them.
+    ///
+    /// # Errors
+    /// When sequences are not in their tensors, have more queries than keys, or a window is empty.
+    pub fn new(
+        heads: usize,
+        kv_heads: usize,
+        head_dim: usize,
+        spec: &AttentionSpec<'_>,
+    ) -> Result<Self> {
+        let pairs = spec.cu_seqlens_q.windows(2).zip(spec.cu_seqlens_k.windows(2));
+        let rises = |borders: &[u32]| borders[0] <= borders[1];
+        let fits = pairs.clone().all(|(q, k)| rises(q) && rises(k) && q[1] - q[0] <= k[1] - k[0])
+            && spec.cu_seqlens_q.len() == spec.cu_seqlens_k.len()
+            && kv_heads > 0
+            && heads.is_multiple_of(kv_heads)
+            && spec.sliding_window != Some(0);
+        if !fits {
+            bail!(
+                "attention: borders {:?} and {:?}, {heads} and {kv_heads} heads, window {:?} do \
+                 not fit together",
+                spec.cu_seqlens_q,
+                spec.cu_seqlens_k,
+                spec.sliding_window
+            )
+        }
+        Ok(Self {
+            heads,
+            kv_heads,
+            head_dim,
+            cu_seqlens_q: spec.cu_seqlens_q.to_vec(),
+            cu_seqlens_k: spec.cu_seqlens_k.to_vec(),
+            window: spec.sliding_window,
+        })
+    }
+
+    /// Refuses tensors that are not of these sizes.
+    fn check(&self, inputs: Inputs<'_>, like_queries: &[f32]) -> Result<()> {
+        let len = |borders: &[u32], heads: usize| {
+            borders.last().map_or(0, |&end| end as usize) * heads * self.head_dim
+        };
+        let (q, k) = (len(&self.cu_seqlens_q, self.heads), len(&self.cu_seqlens_k, self.kv_heads));
+        let lens = [inputs[0].len(), inputs[1].len(), inputs[2].len(), like_queries.len()];
+        if lens != [q, k, k, q] {
+            bail!("attention: slices of {lens:?} numbers where {q} and {k} are needed")
+        }
+        Ok(())
+    }
+
     fn tasks(&self) -> Vec<Task<'_>> {
         let sequences = 0..self.cu_seqlens_q.len().saturating_sub(1);
         let task = |sequence| (0..self.kv_heads).map(move |kv_head| (sequence, kv_head));
@@ -161,39 +213,56 @@ impl Task<'_> {
     }
 }
 
-/// `[Tq, H, head_dim]`.
-pub(crate) fn forward(shape: &Shape, inputs: Inputs<'_>) -> Vec<f32> {
+/// Softmax attention of queries, keys and values: `out` is `[Tq, heads, head_dim]`.
+///
+/// # Errors
+/// When a slice has another length than the shape says.
+pub fn attention(shape: &AttentionShape, inputs: [&[f32]; 3], out: &mut [f32]) -> Result<()> {
+    shape.check(inputs, out)?;
     let tasks = shape.tasks();
     let parts: Vec<Vec<f32>> = tasks.par_iter().map(|task| task.forward(inputs)).collect();
     let parts: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
-    joined(&parts, inputs[0].len(), &shape.cu_seqlens_q, shape.kv_heads)
+    join(&parts, &shape.cu_seqlens_q, shape.kv_heads, out);
+    Ok(())
 }
 
-/// The gradients of queries, keys and values for the gradient `dy` `[Tq, H, head_dim]`.
-pub(crate) fn backward(shape: &Shape, inputs: Inputs<'_>, dy: &[f32]) -> [Vec<f32>; 3] {
+/// The gradients of queries, keys and values for the gradient `dy` of the result; the scores are
+/// computed again.
+///
+/// # Errors
+/// When a slice has another length than the shape says.
+pub fn attention_backward(
+    shape: &AttentionShape,
+    inputs: [&[f32]; 3],
+    dy: &[f32],
+    gradients: [&mut [f32]; 3],
+) -> Result<()> {
+    shape.check(inputs, dy)?;
+    shape.check([&*gradients[0], &*gradients[1], &*gradients[2]], dy)?;
     let tasks = shape.tasks();
     let parts: Vec<[Vec<f32>; 3]> =
         tasks.par_iter().map(|task| task.backward(inputs, dy)).collect();
-    let join = |i: usize, borders| {
+    let borders = [&shape.cu_seqlens_q, &shape.cu_seqlens_k, &shape.cu_seqlens_k];
+    for (i, (out, borders)) in gradients.into_iter().zip(borders).enumerate() {
         let parts: Vec<&[f32]> = parts.iter().map(|part| part[i].as_slice()).collect();
-        joined(&parts, inputs[i].len(), borders, shape.kv_heads)
-    };
-    [join(0, &shape.cu_seqlens_q), join(1, &shape.cu_seqlens_k), join(2, &shape.cu_seqlens_k)]
+        join(&parts, borders, shape.kv_heads, out);
+    }
+    Ok(())
 }
 
 /// Puts the key/value heads of each sequence side by side.
-fn joined(parts: &[&[f32]], len: usize, borders: &[u32], kv_heads: usize) -> Vec<f32> {
-    let mut out = Vec::with_capacity(len);
+fn join(parts: &[&[f32]], borders: &[u32], kv_heads: usize, out: &mut [f32]) {
+    let mut at = 0;
     for (parts, span) in parts.chunks_exact(kv_heads).zip(borders.windows(2)) {
         let rows = (span[1] - span[0]) as usize;
         for row in 0..rows {
             for part in parts {
                 let width = part.len() / rows;
-                out.extend_from_slice(&part[row * width..][..width]);
+                out[at..at + width].copy_from_slice(&part[row * width..][..width]);
+                at += width;
             }
         }
     }
-    out
 }
 
 vectorised! {

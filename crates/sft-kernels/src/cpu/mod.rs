@@ -1,14 +1,32 @@
 //! The operations on f32 slices of the CPU: fused, threaded, with the same bytes for any number of
 //! threads (a row, or a head of a sequence, is one task's, in one order).
+//!
+//! They write where they are told to, so that a decoder with a backward pass of its own keeps what
+//! it needs and nothing else.
 
-pub(crate) mod attention;
-pub(crate) mod cross_entropy;
+mod attention;
+mod buffers;
+mod cross_entropy;
+mod dropout;
 mod gemm;
-pub(crate) mod host;
-pub(crate) mod norm;
-pub(crate) mod rope;
-pub(crate) mod swiglu;
+pub(crate) mod locked;
+mod lora;
+mod norm;
+mod reduce;
+mod rope;
+mod swiglu;
 pub(crate) mod vector;
+
+pub use attention::{AttentionShape, attention, attention_backward};
+pub use buffers::{Buffer, Buffers};
+pub use cross_entropy::cross_entropy;
+pub use dropout::Dropout;
+pub use locked::Locked;
+pub use lora::{Lora, LoraGradients, lora_backward, lora_down, lora_up};
+pub use norm::{rms_norm, rms_norm_backward};
+pub use reduce::{add, add_row, gather, scale, scatter_add};
+pub use rope::{Turn, rope};
+pub use swiglu::{swiglu, swiglu_backward};
 
 /// Numbers below which a task is not worth a thread of its own.
 const GRAIN: usize = 1 << 14;

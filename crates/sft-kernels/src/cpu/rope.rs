@@ -4,38 +4,39 @@ use rayon::prelude::*;
 
 use super::{rows_a_task, vector::vectorised};
 
-/// Rotates the halves of every head of `x` `[T, heads, head_dim]` by the angles of its token, `[T,
-/// head_dim / 2]`; `direction` 1 forward, -1 back.
-pub(crate) fn rotated(
-    x: &[f32],
-    cos: &[f32],
-    sin: &[f32],
-    width: usize,
-    direction: f32,
-) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
-    let tokens = x.len() / width.max(1);
-    let half = cos.len() / tokens.max(1);
+/// Which way heads turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// By the angle of the position.
+    Forward,
+    /// Back: the gradient's way.
+    Back,
+}
+
+/// Rotates the halves of every head of `x`, rows of `width` numbers, by the angles of its token:
+/// `cos` and `sin` are `[T, head_dim / 2]`.
+pub fn rope(x: &mut [f32], cos: &[f32], sin: &[f32], width: usize, turn: Turn) {
+    let half = cos.len() / (x.len() / width.max(1)).max(1);
     if half == 0 {
-        return y;
+        return;
     }
-    y.par_chunks_mut(width)
-        .zip(x.par_chunks(width))
+    let direction = if turn == Turn::Forward { 1.0 } else { -1.0 };
+    x.par_chunks_mut(width)
         .zip(cos.par_chunks(half).zip(sin.par_chunks(half)))
         .with_min_len(rows_a_task(width))
-        .for_each(|((y, x), (cos, sin))| token(x, cos, sin, direction, y));
-    y
+        .for_each(|(x, (cos, sin))| token(x, cos, sin, direction));
 }
 
 vectorised! {
-    fn token(x: &[f32], cos: &[f32], sin: &[f32], direction: f32, y: &mut [f32]) {
+    fn token(x: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) {
         let half = cos.len();
-        for (y, x) in y.chunks_exact_mut(2 * half).zip(x.chunks_exact(2 * half)) {
-            let ((y1, y2), (x1, x2)) = (y.split_at_mut(half), x.split_at(half));
+        for x in x.chunks_exact_mut(2 * half) {
+            let (x1, x2) = x.split_at_mut(half);
             for i in 0..half {
                 let (cos, sin) = (cos[i], direction * sin[i]);
-                y1[i] = x1[i] * cos - x2[i] * sin;
-                y2[i] = x2[i] * cos + x1[i] * sin;
+                let (a, b) = (x1[i], x2[i]);
+                x1[i] = a * cos - b * sin;
+                x2[i] = b * cos + a * sin;
             }
         }
     }

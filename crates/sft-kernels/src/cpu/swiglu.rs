@@ -7,28 +7,22 @@ use super::{
     vector::{exp, vectorised},
 };
 
-/// `silu(gate) up`.
-pub(crate) fn forward(gate: &[f32], up: &[f32]) -> Vec<f32> {
-    let mut y = vec![0.0; gate.len()];
+/// `y = silu(gate) up`.
+pub fn swiglu(gate: &[f32], up: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(GRAIN)
         .zip(gate.par_chunks(GRAIN).zip(up.par_chunks(GRAIN)))
-        .for_each(|(y, (gate, up))| part_forward(gate, up, y));
-    y
+        .for_each(|(y, (gate, up))| forward(gate, up, y));
 }
 
-/// The gradients of gate and up.
-pub(crate) fn backward(gate: &[f32], up: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let (mut dgate, mut dup) = (vec![0.0; gate.len()], vec![0.0; gate.len()]);
-    dgate
-        .par_chunks_mut(GRAIN)
-        .zip(dup.par_chunks_mut(GRAIN))
-        .zip(gate.par_chunks(GRAIN).zip(up.par_chunks(GRAIN).zip(dy.par_chunks(GRAIN))))
-        .for_each(|((dgate, dup), (gate, (up, dy)))| part_backward(gate, up, dy, dgate, dup));
-    (dgate, dup)
+/// Puts the gradients of gate and up, for the gradient `dy` of the result, in their places.
+pub fn swiglu_backward(gate: &mut [f32], up: &mut [f32], dy: &[f32]) {
+    gate.par_chunks_mut(GRAIN)
+        .zip(up.par_chunks_mut(GRAIN).zip(dy.par_chunks(GRAIN)))
+        .for_each(|(gate, (up, dy))| backward(gate, up, dy));
 }
 
 vectorised! {
-    fn part_forward(gate: &[f32], up: &[f32], y: &mut [f32]) {
+    fn forward(gate: &[f32], up: &[f32], y: &mut [f32]) {
         for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
             *y = gate / (1.0 + exp(-gate)) * up;
         }
@@ -36,13 +30,14 @@ vectorised! {
 }
 
 vectorised! {
-    fn part_backward(gate: &[f32], up: &[f32], dy: &[f32], dgate: &mut [f32], dup: &mut [f32]) {
+    fn backward(gate: &mut [f32], up: &mut [f32], dy: &[f32]) {
         let n = gate.len();
-        let (up, dy, dgate, dup) = (&up[..n], &dy[..n], &mut dgate[..n], &mut dup[..n]);
+        let (up, dy) = (&mut up[..n], &dy[..n]);
         for i in 0..n {
-            let sigmoid = 1.0 / (1.0 + exp(-gate[i]));
-            dup[i] = dy[i] * gate[i] * sigmoid;
-            dgate[i] = dy[i] * up[i] * sigmoid * (1.0 + gate[i] * (1.0 - sigmoid));
+            let (g, u) = (gate[i], up[i]);
+            let sigmoid = 1.0 / (1.0 + exp(-g));
+            up[i] = dy[i] * g * sigmoid;
+            gate[i] = dy[i] * u * sigmoid * (1.0 + g * (1.0 - sigmoid));
         }
     }
 }

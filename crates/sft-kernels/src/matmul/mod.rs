@@ -1,12 +1,12 @@
-//! Products of f32 activations with a frozen bf16 weight that is read where it lies.
+//! Products of f32 activations with a weight, f32 or bf16, that is read where it lies.
 //!
 //! No copy of the weight exists beyond a panel of 24 KiB in each thread's L1 cache, so that the
 //! weight may be a memory map larger than the memory. What a packer puts into a panel is all that
 //! depends on how a weight is stored.
 //!
-//! Sums are f32. On a processor with AVX-512 BF16 the activations are rounded to bf16 (to nearest
-//! even) and subnormal numbers count as zero; on every other path the activations stay f32 and the
-//! weights are widened, which is exact. A path's results do not depend on the number of threads;
+//! Sums are f32. For a bf16 weight on a processor with AVX-512 BF16 the activations are rounded to
+//! bf16 (to nearest even) and subnormal numbers count as zero; on every other path, and for an f32
+//! weight, the activations stay f32 and the weights are widened, which is exact. A path's results do not depend on the number of threads;
 //! those of two paths differ by rounding, as do those of a row among up to 32 and among more.
 #![allow(unsafe_code)]
 // A kernel must be compiled inside the function that turns its instruction set on.
@@ -21,32 +21,13 @@ mod rect;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod weight;
 
-use candle_core::{Result, bail};
-use half::{bf16, slice::HalfFloatSliceExt};
+use candle_core::Result;
 
 use path::Path;
-
-/// A row-major bf16 matrix, where it lies.
-#[derive(Clone, Copy, Debug)]
-pub struct Bf16Matrix<'a> {
-    data: &'a [u16],
-    rows: usize,
-    cols: usize,
-}
-
-impl<'a> Bf16Matrix<'a> {
-    /// `data` as a matrix `[rows, cols]`.
-    ///
-    /// # Errors
-    /// When `data` has another length.
-    pub fn new(data: &'a [bf16], rows: usize, cols: usize) -> Result<Self> {
-        if rows.checked_mul(cols) != Some(data.len()) {
-            bail!("{} values are no matrix [{rows}, {cols}]", data.len())
-        }
-        Ok(Self { data: data.reinterpret_cast(), rows, cols })
-    }
-}
+pub use path::reference;
+pub use weight::Matrix;
 
 /// What a product is added to.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +56,7 @@ enum Form {
 pub fn matmul_nt(
     x: &[f32],
     t: usize,
-    w: &Bf16Matrix<'_>,
+    w: &Matrix<'_>,
     start: Start<'_>,
     y: &mut [f32],
 ) -> Result<()> {
@@ -89,7 +70,7 @@ pub fn matmul_nt(
 pub fn matmul_nn(
     dy: &[f32],
     t: usize,
-    w: &Bf16Matrix<'_>,
+    w: &Matrix<'_>,
     start: Start<'_>,
     dx: &mut [f32],
 ) -> Result<()> {

@@ -5,19 +5,7 @@
 
 use half::bf16;
 
-use super::{lanes::Lanes, rect::Rect};
-
-/// Two bf16 as a cell: the first in the lower half.
-#[inline(always)]
-fn cell(first: u16, second: u16) -> u32 {
-    u32::from(first) | u32::from(second) << 16
-}
-
-/// A bf16 as f32.
-#[inline(always)]
-fn widen(x: u16) -> u32 {
-    u32::from(x) << 16
-}
+use super::{rect::Rect, weight::Element};
 
 /// Activations rounded to bf16 (to nearest even), two a cell.
 #[inline(always)]
@@ -25,10 +13,10 @@ pub(super) fn pairs(x: &[f32], cells: &mut [u32]) {
     let round = |x: f32| bf16::from_f32(x).to_bits();
     let pairs = x.chunks_exact(2);
     if let &[last] = pairs.remainder() {
-        cells[x.len() / 2] = cell(round(last), 0);
+        cells[x.len() / 2] = round(last).widened() >> 16;
     }
     for (pair, out) in pairs.zip(cells) {
-        *out = cell(round(pair[0]), round(pair[1]));
+        *out = round(pair[0]).paired(round(pair[1]));
     }
 }
 
@@ -47,20 +35,25 @@ pub(super) fn evens_and_odds(x: &[f32], cells: &mut [u32], width: usize) {
     }
 }
 
-/// See [`Lanes::transpose`].
+/// See [`Lanes::transpose`](super::lanes::Lanes::transpose).
 #[inline(always)]
-pub(super) fn transpose(w: &Rect<'_>, panel: &mut [u32], width: usize, paired: bool) {
+pub(super) fn transpose<E: Element>(
+    w: &Rect<'_, E>,
+    panel: &mut [u32],
+    width: usize,
+    paired: bool,
+) {
     for r in 0..w.rows {
         let row = w.row(r);
         let column = panel[r..].iter_mut().step_by(width);
         if paired {
             let pairs = row.chunks(2);
             for (pair, out) in pairs.zip(column) {
-                *out = cell(pair[0], pair.get(1).copied().unwrap_or(0));
+                *out = pair[0].paired(pair.get(1).copied().unwrap_or_default());
             }
         } else {
-            for (&x, out) in row.iter().zip(column) {
-                *out = widen(x);
+            for (x, out) in row.iter().zip(column) {
+                *out = x.widened();
             }
         }
     }
@@ -69,24 +62,29 @@ pub(super) fn transpose(w: &Rect<'_>, panel: &mut [u32], width: usize, paired: b
 /// The columns of `w` as columns of a panel of `width` columns: where a cell is a pair, it takes
 /// two neighbouring rows.
 #[inline(always)]
-pub(super) fn interleave<L: Lanes>(w: &Rect<'_>, panel: &mut [u32], width: usize) {
-    if L::PAIRED {
+pub(super) fn interleave<E: Element>(
+    w: &Rect<'_, E>,
+    panel: &mut [u32],
+    width: usize,
+    paired: bool,
+) {
+    if paired {
         for (d, cells) in panel.chunks_exact_mut(width).take(w.rows.div_ceil(2)).enumerate() {
             let even = w.row(2 * d);
             if 2 * d + 1 < w.rows {
-                for ((&x, &y), out) in even.iter().zip(w.row(2 * d + 1)).zip(cells) {
-                    *out = cell(x, y);
+                for ((x, &y), out) in even.iter().zip(w.row(2 * d + 1)).zip(cells) {
+                    *out = x.paired(y);
                 }
             } else {
-                for (&x, out) in even.iter().zip(cells) {
-                    *out = cell(x, 0);
+                for (x, out) in even.iter().zip(cells) {
+                    *out = x.paired(E::default());
                 }
             }
         }
     } else {
         for (d, cells) in panel.chunks_exact_mut(width).take(w.rows).enumerate() {
-            for (&x, out) in w.row(d).iter().zip(cells) {
-                *out = widen(x);
+            for (x, out) in w.row(d).iter().zip(cells) {
+                *out = x.widened();
             }
         }
     }

@@ -12,10 +12,21 @@ use super::{
     dot::{self, DotTask},
     lanes::{Lanes, Portable},
     tile::{self, PanelTask},
+    weight::Values,
 };
 
 /// The variable that chooses a path, for comparisons and for finding faults.
 const VARIABLE: &str = "SFT_KERNELS";
+
+/// The value of [`VARIABLE`] that asks for no kernels at all.
+const REFERENCE: &str = "reference";
+
+/// Whether `SFT_KERNELS=reference` asks that everything be composed of candle's operations, which
+/// is slow, and what the kernels are compared with.
+pub fn reference() -> bool {
+    static WISHED: OnceLock<bool> = OnceLock::new();
+    *WISHED.get_or_init(|| std::env::var_os(VARIABLE).is_some_and(|wish| wish == REFERENCE))
+}
 
 /// An instruction set for which the products are compiled, from the slowest to the fastest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +53,7 @@ pub(super) struct Kernels {
     /// Rows and columns of a register tile.
     pub(super) rows: usize,
     pub(super) width: usize,
+    /// For bf16 weights; rows for f32 ones are copied.
     pub(super) pack_row: unsafe fn(&[f32], &mut [u32]),
     pub(super) dots: unsafe fn(&DotTask<'_>),
     pub(super) panels: unsafe fn(&PanelTask<'_>),
@@ -108,7 +120,10 @@ impl Path {
     /// The path of this process: what `SFT_KERNELS` names, or else the fastest.
     pub(super) fn chosen() -> Result<Self> {
         static CHOSEN: OnceLock<std::result::Result<Path, String>> = OnceLock::new();
-        let wish = || std::env::var_os(VARIABLE).map(|wish| wish.to_string_lossy().into_owned());
+        let wish = || {
+            let wish = std::env::var_os(VARIABLE).filter(|wish| wish != REFERENCE);
+            wish.map(|wish| wish.to_string_lossy().into_owned())
+        };
         match CHOSEN.get_or_init(|| Self::choose(wish().as_deref())) {
             Ok(path) => Ok(*path),
             Err(message) => bail!("{message}"),
@@ -120,7 +135,8 @@ impl Path {
         Self::available().filter(wished).last().ok_or_else(|| {
             let names: Vec<_> = Self::available().map(Self::name).collect();
             format!(
-                "{VARIABLE}={} is not a kernel path of this processor: unset it or name one of {}",
+                "{VARIABLE}={} is not a kernel path of this processor: unset it or name one of \
+                 {REFERENCE}, {}",
                 wish.unwrap_or_default(),
                 names.join(", ")
             )
@@ -141,8 +157,16 @@ impl Path {
         }
     }
 
-    /// The functions of this path.
-    pub(super) fn kernels(self) -> Kernels {
+    /// The functions of this path for a weight.
+    pub(super) fn kernels(self, weight: Values<'_>) -> Kernels {
+        match (self, weight) {
+            #[cfg(target_arch = "x86_64")]
+            (Self::Avx512Bf16, Values::F32(_)) => Self::Avx512.compiled(),
+            _ => self.compiled(),
+        }
+    }
+
+    fn compiled(self) -> Kernels {
         match self {
             Self::Portable => compiled!(Portable),
             #[cfg(target_arch = "aarch64")]
@@ -175,6 +199,6 @@ mod tests {
         assert_eq!(Path::choose(None).ok(), Path::available().last());
         let refusal = Path::choose(Some("sse9")).unwrap_err();
         assert!(refusal.starts_with("SFT_KERNELS=sse9 is not"), "{refusal}");
-        assert!(refusal.contains("one of portable"), "{refusal}");
+        assert!(refusal.contains("one of reference, portable"), "{refusal}");
     }
 }

@@ -4,10 +4,11 @@ use candle_core::{Result, bail};
 use rayon::prelude::*;
 
 use super::{
-    Bf16Matrix, Form, Start,
+    Form, Matrix, Start,
     dot::DotTask,
     path::{Kernels, Path},
     tile::PanelTask,
+    weight::Values,
 };
 
 /// Rows of activations with which a weight is multiplied each time it is read from memory.
@@ -26,7 +27,7 @@ pub(super) fn product(
     form: Form,
     x: &[f32],
     t: usize,
-    w: &Bf16Matrix<'_>,
+    w: &Matrix<'_>,
     start: Start<'_>,
     y: &mut [f32],
 ) -> Result<()> {
@@ -56,7 +57,7 @@ pub(super) fn product(
     if t == 0 || depth == 0 || width == 0 {
         return Ok(());
     }
-    let job = Job { kernels: path.kernels(), form, w, depth, width, add };
+    let job = Job { kernels: path.kernels(w.values), form, w, depth, width, add };
     if matches!(form, Form::Nt) && t <= FEW_ROWS {
         job.in_place(x, t, y);
     } else {
@@ -84,7 +85,7 @@ impl<T: Copy> Shared<T> {
 struct Job<'a> {
     kernels: Kernels,
     form: Form,
-    w: &'a Bf16Matrix<'a>,
+    w: &'a Matrix<'a>,
     depth: usize,
     width: usize,
     add: bool,
@@ -95,8 +96,13 @@ impl Job<'_> {
     fn pack(&self, x: &[f32], cells: &mut [u32], stride: usize) {
         let rows = cells.par_chunks_exact_mut(stride).zip(x.par_chunks_exact(self.depth));
         rows.with_min_len(PIECE_BYTES.div_ceil(4 * self.depth)).for_each(|(cells, row)| {
-            // SAFETY: the path is available, and the stride is a row of cells or more.
-            unsafe { (self.kernels.pack_row)(row, cells) }
+            match self.w.values {
+                Values::F32(_) => {
+                    cells.iter_mut().zip(row).for_each(|(cell, x)| *cell = x.to_bits());
+                }
+                // SAFETY: the path is available, and the stride is a row of cells or more.
+                Values::Bf16(_) => unsafe { (self.kernels.pack_row)(row, cells) },
+            }
         });
     }
 
@@ -112,11 +118,11 @@ impl Job<'_> {
         let piece = self
             .width
             .div_ceil(PIECES * rayon::current_num_threads())
-            .max(PIECE_BYTES.div_ceil(2 * self.depth))
+            .max(PIECE_BYTES.div_ceil(self.w.bytes_each() * self.depth))
             .next_multiple_of(4);
         (0..self.width.div_ceil(piece)).into_par_iter().with_max_len(1).for_each(|i| {
             let task = DotTask {
-                w: self.w.data,
+                w: self.w.values,
                 w_cols: self.w.cols,
                 columns: i * piece..((i + 1) * piece).min(self.width),
                 rows: t,
@@ -161,7 +167,7 @@ impl Job<'_> {
             let (row, column) = (i % down * rows, i / down * columns);
             let task = PanelTask {
                 form: self.form,
-                w: self.w.data,
+                w: self.w.values,
                 w_cols: self.w.cols,
                 depth: self.depth,
                 columns: column..(column + columns).min(self.width),

@@ -3,7 +3,7 @@
 
 use half::bf16;
 
-use super::{Bf16Matrix, Form, Start, path::Path, product::product};
+use super::{Form, Matrix, Start, path::Path, product::product};
 use crate::random::uniform;
 
 /// Rows of activations, rows and columns of the weight: no multiple of anything, one and few rows,
@@ -29,13 +29,64 @@ fn values(stream: u64, len: usize) -> Vec<f32> {
     uniform(11, stream, len).into_iter().map(|x| 2.0 * x - 1.0).collect()
 }
 
-fn weight(stream: u64, rows: usize, cols: usize) -> Vec<bf16> {
-    values(stream, rows * cols).into_iter().map(bf16::from_f32).collect()
+/// A weight `[rows, cols]` in one of the storages.
+struct Weight {
+    stored: Stored,
+    rows: usize,
+    cols: usize,
 }
 
-/// What the path makes of an activation.
-fn seen(path: Path, x: f32) -> f32 {
-    if path.kernels().paired { bf16::from_f32(x).to_f32() } else { x }
+#[derive(Debug)]
+enum Stored {
+    F32(Vec<f32>),
+    Bf16(Vec<bf16>),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Storage {
+    F32,
+    Bf16,
+}
+
+impl Weight {
+    fn of(storage: Storage, values: Vec<f32>, rows: usize, cols: usize) -> Self {
+        let stored = match storage {
+            Storage::F32 => Stored::F32(values),
+            Storage::Bf16 => Stored::Bf16(values.into_iter().map(bf16::from_f32).collect()),
+        };
+        Self { stored, rows, cols }
+    }
+
+    fn random(storage: Storage, stream: u64, rows: usize, cols: usize) -> Self {
+        Self::of(storage, values(stream, rows * cols), rows, cols)
+    }
+
+    fn matrix(&self) -> Matrix<'_> {
+        match &self.stored {
+            Stored::F32(values) => Matrix::f32(values, self.rows, self.cols).unwrap(),
+            Stored::Bf16(values) => Matrix::bf16(values, self.rows, self.cols).unwrap(),
+        }
+    }
+
+    fn at(&self, i: usize) -> f64 {
+        match &self.stored {
+            Stored::F32(values) => f64::from(values[i]),
+            Stored::Bf16(values) => values[i].to_f64(),
+        }
+    }
+
+    fn set(&mut self, i: usize, value: f32) {
+        match &mut self.stored {
+            Stored::F32(values) => values[i] = value,
+            Stored::Bf16(values) => values[i] = bf16::from_f32(value),
+        }
+    }
+
+    /// What the path makes of an activation that this weight is multiplied with.
+    fn sees(&self, path: Path, x: f32) -> f32 {
+        let paired = path.kernels(self.matrix().values).paired;
+        if paired { bf16::from_f32(x).to_f32() } else { x }
+    }
 }
 
 fn sides(form: Form, rows: usize, cols: usize) -> (usize, usize) {
@@ -45,12 +96,14 @@ fn sides(form: Form, rows: usize, cols: usize) -> (usize, usize) {
     }
 }
 
-/// Calls `check` with (path, form, t, rows, cols) of every case.
-fn cases(mut check: impl FnMut(Path, Form, usize, usize, usize)) {
+/// Calls `check` with (path, storage, form, t, rows, cols) of every case.
+fn cases(mut check: impl FnMut(Path, Storage, Form, usize, usize, usize)) {
     for path in Path::available() {
-        for form in [Form::Nt, Form::Nn] {
-            for (t, rows, cols) in SIZES {
-                check(path, form, t, rows, cols);
+        for storage in [Storage::F32, Storage::Bf16] {
+            for form in [Form::Nt, Form::Nn] {
+                for (t, rows, cols) in SIZES {
+                    check(path, storage, form, t, rows, cols);
+                }
             }
         }
     }
@@ -58,11 +111,12 @@ fn cases(mut check: impl FnMut(Path, Form, usize, usize, usize)) {
 
 #[test]
 fn products_are_those_of_f64() {
-    cases(|path, form, t, rows, cols| {
+    cases(|path, storage, form, t, rows, cols| {
         let (depth, width) = sides(form, rows, cols);
-        let (x, w, bias) = (values(1, t * depth), weight(2, rows, cols), values(3, width));
+        let (x, w, bias) =
+            (values(1, t * depth), Weight::random(storage, 2, rows, cols), values(3, width));
         let before = values(4, t * width);
-        let matrix = Bf16Matrix::new(&w, rows, cols).unwrap();
+        let matrix = w.matrix();
         for start in [Start::Zero, Start::Bias(&bias), Start::Existing] {
             let mut y = match start {
                 Start::Existing => before.clone(),
@@ -78,11 +132,11 @@ fn products_are_those_of_f64() {
                 };
                 let (mut sum, mut size) = (first, first.abs());
                 for d in 0..depth {
-                    let w = match form {
-                        Form::Nt => w[column * cols + d],
-                        Form::Nn => w[d * cols + column],
+                    let at = match form {
+                        Form::Nt => column * cols + d,
+                        Form::Nn => d * cols + column,
                     };
-                    let term = f64::from(seen(path, x[row * depth + d])) * w.to_f64();
+                    let term = f64::from(w.sees(path, x[row * depth + d])) * w.at(at);
                     sum += term;
                     size += term.abs();
                 }
@@ -91,7 +145,7 @@ fn products_are_those_of_f64() {
                 let bound = size * f64::from(f32::EPSILON) * (4.0 + 2.0 * (depth as f64).sqrt());
                 assert!(
                     (f64::from(y) - sum).abs() <= bound,
-                    "{path:?} {form:?} {start:?} t {t}, [{rows}, {cols}]: entry {row}, {column} \
+                    "{path:?} {storage:?} {form:?} {start:?} t {t}, [{rows}, {cols}]: entry {row}, {column} \
                      is {y}, not {sum}"
                 );
             }
@@ -103,10 +157,10 @@ fn products_are_those_of_f64() {
 fn results_do_not_depend_on_the_number_of_threads() {
     let pools = [1, 2, 3]
         .map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
-    cases(|path, form, t, rows, cols| {
+    cases(|path, storage, form, t, rows, cols| {
         let (depth, width) = sides(form, rows, cols);
-        let (x, w) = (values(1, t * depth), weight(2, rows, cols));
-        let matrix = Bf16Matrix::new(&w, rows, cols).unwrap();
+        let (x, w) = (values(1, t * depth), Weight::random(storage, 2, rows, cols));
+        let matrix = w.matrix();
         let results = pools.each_ref().map(|pool| {
             let mut y = vec![0f32; t * width];
             pool.install(|| product(path, form, &x, t, &matrix, Start::Zero, &mut y)).unwrap();
@@ -120,17 +174,17 @@ fn results_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn what_is_not_finite_stays_in_its_row_or_column() {
-    cases(|path, form, t, rows, cols| {
+    cases(|path, storage, form, t, rows, cols| {
         let (depth, width) = sides(form, rows, cols);
-        let (mut x, mut w) = (values(1, t * depth), weight(2, rows, cols));
+        let (mut x, mut w) = (values(1, t * depth), Weight::random(storage, 2, rows, cols));
         let (bad_row, bad_column) = (t - 1, width - 1);
         x[bad_row * depth + depth - 1] = f32::NAN;
         let at = match form {
             Form::Nt => bad_column * cols,
             Form::Nn => bad_column,
         };
-        w[at] = bf16::INFINITY;
-        let matrix = Bf16Matrix::new(&w, rows, cols).unwrap();
+        w.set(at, f32::INFINITY);
+        let matrix = w.matrix();
         let mut y = vec![0f32; t * width];
         product(path, form, &x, t, &matrix, Start::Zero, &mut y).unwrap();
         for (i, y) in y.iter().enumerate() {
@@ -145,9 +199,8 @@ fn what_is_not_finite_stays_in_its_row_or_column() {
 fn activations_round_to_the_nearest_even_bf16_or_not_at_all() {
     let ties = [1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, -1.0 - 1.0 / 256.0, 1.0 + 1.25 / 256.0];
     let rounded = [1.0, 1.0 + 4.0 / 256.0, -1.0, 1.0 + 2.0 / 256.0];
-    for path in Path::available() {
+    for (path, storage) in Path::available().flat_map(|p| [(p, Storage::F32), (p, Storage::Bf16)]) {
         for (&x, rounded) in ties.iter().zip(rounded) {
-            let expected = if path.kernels().paired { rounded } else { x };
             for (form, t, depth) in [
                 (Form::Nt, 1, 1),
                 (Form::Nt, 1, 64),
@@ -156,17 +209,18 @@ fn activations_round_to_the_nearest_even_bf16_or_not_at_all() {
                 (Form::Nn, 20, 40),
             ] {
                 // One activation that is not zero, and a weight of one column of ones.
-                let mut row = vec![0f32; depth];
-                row[depth - 1] = x;
-                let x = row.repeat(t);
-                let w = vec![bf16::ONE; depth];
                 let (rows, cols) = match form {
                     Form::Nt => (1, depth),
                     Form::Nn => (depth, 1),
                 };
-                let matrix = Bf16Matrix::new(&w, rows, cols).unwrap();
+                let w = Weight::of(storage, vec![1.0; depth], rows, cols);
+                let paired = path.kernels(w.matrix().values).paired;
+                let expected = if paired { rounded } else { x };
+                let mut row = vec![0f32; depth];
+                row[depth - 1] = x;
+                let x = row.repeat(t);
                 let mut y = vec![0f32; t];
-                product(path, form, &x, t, &matrix, Start::Zero, &mut y).unwrap();
+                product(path, form, &x, t, &w.matrix(), Start::Zero, &mut y).unwrap();
                 assert!(y.iter().all(|&y| y == expected), "{path:?} {form:?} {y:?} {expected}");
             }
         }
@@ -175,18 +229,17 @@ fn activations_round_to_the_nearest_even_bf16_or_not_at_all() {
 
 #[test]
 fn nothing_times_something() {
-    for path in Path::available() {
+    for (path, storage) in Path::available().flat_map(|p| [(p, Storage::F32), (p, Storage::Bf16)]) {
         for form in [Form::Nt, Form::Nn] {
             for (t, rows, cols) in [(0, 5, 3), (4, 0, 3), (4, 5, 0), (40, 5, 0), (40, 0, 3)] {
                 let (depth, width) = sides(form, rows, cols);
-                let (x, w) = (values(1, t * depth), weight(2, rows, cols));
-                let matrix = Bf16Matrix::new(&w, rows, cols).unwrap();
+                let (x, w) = (values(1, t * depth), Weight::random(storage, 2, rows, cols));
                 let bias = vec![2.0; width];
                 for (start, expected) in
                     [(Start::Zero, 0.0), (Start::Existing, 7.0), (Start::Bias(&bias), 2.0)]
                 {
                     let mut y = vec![7f32; t * width];
-                    product(path, form, &x, t, &matrix, start, &mut y).unwrap();
+                    product(path, form, &x, t, &w.matrix(), start, &mut y).unwrap();
                     assert!(t == 0 || depth > 0 || y.iter().all(|&y| y == expected), "{start:?}");
                 }
             }
@@ -196,9 +249,9 @@ fn nothing_times_something() {
 
 #[test]
 fn lengths_that_do_not_fit_are_refused() {
-    let w = weight(1, 3, 2);
-    assert!(Bf16Matrix::new(&w, 2, 2).is_err());
-    let matrix = Bf16Matrix::new(&w, 3, 2).unwrap();
+    assert!(Matrix::f32(&[0.0; 6], 2, 2).is_err());
+    assert!(Matrix::bf16(&[bf16::ONE; 6], 2, 2).is_err());
+    let matrix = Matrix::f32(&[0.0; 6], 3, 2).unwrap();
     let refused = |x: usize, y: usize, start: Start<'_>| {
         super::matmul_nt(&vec![0.0; x], 4, &matrix, start, &mut vec![0.0; y]).is_err()
     };

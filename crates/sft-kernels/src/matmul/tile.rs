@@ -3,7 +3,13 @@
 
 use std::ops::Range;
 
-use super::{Form, lanes::Lanes, pack, rect::Rect};
+use super::{
+    Form,
+    lanes::Lanes,
+    pack,
+    rect::Rect,
+    weight::{Element, Values},
+};
 
 /// Cells along the reduction in one panel, a multiple of 16: with the widest row of 48 cells a panel
 /// takes 24 of the usual 32 or 48 KiB.
@@ -18,7 +24,7 @@ struct Panel([u32; DEPTH * WIDEST]);
 pub(super) struct PanelTask<'a> {
     pub(super) form: Form,
     /// The whole weight, and the length of its rows.
-    pub(super) w: &'a [u16],
+    pub(super) w: Values<'a>,
     pub(super) w_cols: usize,
     /// Weights in one reduction.
     pub(super) depth: usize,
@@ -44,9 +50,20 @@ pub(super) struct PanelTask<'a> {
 /// take, `y` has `rows` rows in which nobody else touches `columns`.
 #[inline(always)]
 pub(super) unsafe fn panels<L: Lanes>(task: &PanelTask<'_>) {
+    // SAFETY: the caller's promises are passed on.
+    unsafe {
+        match task.w {
+            Values::F32(w) => panels_of::<L, f32>(task, w),
+            Values::Bf16(w) => panels_of::<L, u16>(task, w),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn panels_of<L: Lanes, E: Element>(task: &PanelTask<'_>, w: &[E]) {
     const { assert!(L::WIDTH * L::VECTORS <= WIDEST && L::ROWS <= 8 && L::VECTORS <= 4) };
     let width = L::WIDTH * L::VECTORS;
-    let per_cell = if L::PAIRED { 2 } else { 1 };
+    let per_cell = E::per_cell::<L>();
     let cells = task.depth.div_ceil(per_cell);
     let block = cells.div_ceil(cells.div_ceil(DEPTH)).next_multiple_of(16);
     let part = |first: usize, column: usize| {
@@ -54,8 +71,8 @@ pub(super) unsafe fn panels<L: Lanes>(task: &PanelTask<'_>) {
         let extent = (block * per_cell).min(task.depth - begin);
         let columns = width.min(task.columns.end - column);
         match task.form {
-            Form::Nt => Rect::new(task.w, task.w_cols, (column, begin), (columns, extent)),
-            Form::Nn => Rect::new(task.w, task.w_cols, (begin, column), (extent, columns)),
+            Form::Nt => Rect::new(w, task.w_cols, (column, begin), (columns, extent)),
+            Form::Nn => Rect::new(w, task.w_cols, (begin, column), (extent, columns)),
         }
     };
 
@@ -67,8 +84,8 @@ pub(super) unsafe fn panels<L: Lanes>(task: &PanelTask<'_>) {
             let weights = part(first, column);
             match task.form {
                 // SAFETY: the caller has the features.
-                Form::Nt => unsafe { L::transpose(&weights, &mut panel.0, width) },
-                Form::Nn => pack::interleave::<L>(&weights, &mut panel.0, width),
+                Form::Nt => unsafe { E::transpose::<L>(&weights, &mut panel.0, width) },
+                Form::Nn => pack::interleave(&weights, &mut panel.0, width, per_cell == 2),
             }
             // The next panel's weights come into the cache while this one is at work.
             let next = if column + width < task.columns.end {
@@ -85,7 +102,7 @@ pub(super) unsafe fn panels<L: Lanes>(task: &PanelTask<'_>) {
                     let begin = (t * lines_per_tile).min(lines);
                     for line in begin..(begin + lines_per_tile).min(lines) {
                         // SAFETY: the caller has the features.
-                        unsafe { L::prefetch(next.line(line)) };
+                        unsafe { L::prefetch(next.line(line).cast()) };
                     }
                 }
                 let row = t * L::ROWS;

@@ -75,7 +75,7 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn prefetch(address: *const u16) {
+    unsafe fn prefetch(address: *const u8) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }

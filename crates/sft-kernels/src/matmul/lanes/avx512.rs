@@ -72,40 +72,74 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn transpose(w: &Rect<'_>, panel: &mut [u32], width: usize) {
+    unsafe fn transpose(w: &Rect<'_, u16>, panel: &mut [u32], width: usize) {
         // SAFETY: see above.
         unsafe { transpose::<false>(w, panel, width) }
     }
 
     #[inline(always)]
-    unsafe fn prefetch(address: *const u16) {
+    unsafe fn transpose_f32(w: &Rect<'_, f32>, panel: &mut [u32], width: usize) {
+        // SAFETY: see above; the masks keep every load inside its row.
+        unsafe {
+            squares(w, panel, width, 16, |from, mask| {
+                _mm512_castps_si512(_mm512_maskz_loadu_ps(mask as u16, from))
+            });
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(address: *const u8) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
 }
 
-/// [`Lanes::transpose`] in squares of 16 by 16 cells, each a pair of bf16 or a widened one.
+/// [`Lanes::transpose`] of bf16: each cell is a pair of them or a widened one.
 ///
 /// # Safety
 /// The processor has AVX-512 F, BW and VL.
 #[inline(always)]
-pub(super) unsafe fn transpose<const PAIRED: bool>(w: &Rect<'_>, panel: &mut [u32], width: usize) {
-    let step = if PAIRED { 32 } else { 16 }; // weights in 16 cells
+pub(super) unsafe fn transpose<const PAIRED: bool>(
+    w: &Rect<'_, u16>,
+    panel: &mut [u32],
+    width: usize,
+) {
+    let step = if PAIRED { 32 } else { 16 };
+    // SAFETY: the caller has the features, and the masks keep every load inside its row.
+    unsafe {
+        squares(w, panel, width, step, |from, mask| {
+            if PAIRED {
+                _mm512_maskz_loadu_epi16(mask, from.cast())
+            } else {
+                let half = _mm256_maskz_loadu_epi16(mask as u16, from.cast());
+                _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half))
+            }
+        });
+    }
+}
+
+/// A transposition in squares of 16 by 16 cells. `load` makes the 16 cells of up to `step` numbers:
+/// of those whose bit is set.
+///
+/// # Safety
+/// The processor has AVX-512 F, BW and VL.
+#[inline(always)]
+unsafe fn squares<E>(
+    w: &Rect<'_, E>,
+    panel: &mut [u32],
+    width: usize,
+    step: usize,
+    load: impl Fn(*const E, u32) -> __m512i,
+) {
     for first_row in (0..w.rows).step_by(16) {
         for (block, first) in (0..w.cols).step_by(step).enumerate() {
             let mask = u32::MAX >> (32 - (w.cols - first).min(step));
-            // SAFETY: the masks keep every load inside its row; the caller has the features.
+            // SAFETY: the caller has the features.
             let square = unsafe {
                 let mut rows = [_mm512_setzero_si512(); 16];
                 for (i, row) in rows.iter_mut().enumerate() {
                     if first_row + i < w.rows {
-                        let from = w.row(first_row + i).as_ptr().add(first).cast();
-                        *row = if PAIRED {
-                            _mm512_maskz_loadu_epi16(mask, from)
-                        } else {
-                            let half = _mm256_maskz_loadu_epi16(mask as u16, from);
-                            _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half))
-                        };
+                        *row = load(w.row(first_row + i).as_ptr().add(first), mask);
                     }
                 }
                 transpose16(rows)

@@ -80,13 +80,13 @@ impl Lanes for Avx512Bf16 {
     }
 
     #[inline(always)]
-    unsafe fn transpose(w: &Rect<'_>, panel: &mut [u32], width: usize) {
+    unsafe fn transpose(w: &Rect<'_, u16>, panel: &mut [u32], width: usize) {
         // SAFETY: see above.
         unsafe { super::avx512::transpose::<true>(w, panel, width) }
     }
 
     #[inline(always)]
-    unsafe fn prefetch(address: *const u16) {
+    unsafe fn prefetch(address: *const u8) {
         // SAFETY: see above.
         unsafe { Avx512::prefetch(address) }
     }

@@ -75,11 +75,17 @@ pub(super) trait Lanes {
     /// Turns the rows of `w` into the columns of a panel of `width` columns: cell `d` of row `r`
     /// becomes `panel[d * width + r]`.
     #[inline(always)]
-    unsafe fn transpose(w: &Rect<'_>, panel: &mut [u32], width: usize) {
+    unsafe fn transpose(w: &Rect<'_, u16>, panel: &mut [u32], width: usize) {
         pack::transpose(w, panel, width, Self::PAIRED);
+    }
+
+    /// [`Self::transpose`] of a weight in f32, where a cell is one.
+    #[inline(always)]
+    unsafe fn transpose_f32(w: &Rect<'_, f32>, panel: &mut [u32], width: usize) {
+        pack::transpose(w, panel, width, false);
     }
 
     /// Asks for a cache line that will be read soon; any address will do.
     #[inline(always)]
-    unsafe fn prefetch(_address: *const u16) {}
+    unsafe fn prefetch(_address: *const u8) {}
 }

@@ -4,28 +4,34 @@ use std::ops::Deref;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
 
+use crate::matmul::reference;
+
 /// Whether the kernels of this folder take these tensors.
 pub(crate) fn takes(tensors: &[&Tensor]) -> bool {
-    tensors.iter().all(|tensor| tensor.dtype() == DType::F32 && tensor.device().is_cpu())
+    let fits = |tensor: &&Tensor| tensor.dtype() == DType::F32 && tensor.device().is_cpu();
+    tensors.iter().all(fits) && !reference()
 }
 
 /// A contiguous f32 tensor of the CPU, locked for reading.
-pub(crate) struct Host<'a, G> {
+pub struct Locked<'a, G> {
     storage: G,
     layout: &'a Layout,
 }
 
-impl<'a> Host<'a, ()> {
+impl<'a> Locked<'a, ()> {
     /// Locks a tensor.
-    pub(crate) fn new(tensor: &'a Tensor) -> Host<'a, impl Deref<Target = Storage> + 'a> {
+    pub fn new(tensor: &'a Tensor) -> Locked<'a, impl Deref<Target = Storage> + 'a> {
         let (storage, layout) = tensor.storage_and_layout();
-        Host { storage, layout }
+        Locked { storage, layout }
     }
 }
 
-impl<G: Deref<Target = Storage>> Host<'_, G> {
+impl<G: Deref<Target = Storage>> Locked<'_, G> {
     /// The numbers, row by row.
-    pub(crate) fn values(&self) -> Result<&[f32]> {
+    ///
+    /// # Errors
+    /// When the tensor is not what this type is for.
+    pub fn values(&self) -> Result<&[f32]> {
         match &*self.storage {
             Storage::Cpu(storage) => slice(storage, self.layout),
             _ => bail!("not on the CPU"),

@@ -1,0 +1,182 @@
+//! The whole decoder: embedding, blocks, loss.
+
+use candle_core::{DType, Tensor};
+use sft_kernels::{
+    cpu::{self, Buffer, Locked},
+    matmul::Start,
+};
+
+use super::{
+    block::{Kept, among_rows, normed, normed_backward},
+    span::{Pass, Span, Tail, check_rows},
+};
+use crate::{
+    Decoder, Gradients, LossSum, ModelError, Packed, Result, TrainPass, block::Block,
+    projection::Mode,
+};
+
+/// Rows of logits that exist at one time.
+const CHUNK: usize = 256;
+
+impl Decoder {
+    /// Whether the slices' functions compute this model.
+    pub(crate) fn on_host(&self) -> bool {
+        self.device().is_cpu()
+            && self.activation_dtype() == DType::F32
+            && !self.is_reference()
+            && !self.has_fault()
+    }
+
+    /// [`Decoder::forward_backward`].
+    pub(crate) fn host_forward_backward(
+        &self,
+        input: &Packed<'_>,
+        targets: &[(u32, u32)],
+        how: &TrainPass,
+        grads: &mut Gradients,
+    ) -> Result<LossSum> {
+        let (rows, labels): (Vec<u32>, Vec<u32>) = targets.iter().copied().unzip();
+        let all = Span::all(input, &self.rotary);
+        check_rows(&rows, all.len())?;
+        let mode = Mode::Train(how.dropout.map(|stream| (stream, all.rows())));
+        let pass = Pass { all: &all, mode, buffers: &self.buffers };
+        let tail = Tail::of(&rows, &all, &self.rotary);
+        let first = self
+            .blocks
+            .iter()
+            .position(Block::is_adapted)
+            .ok_or(ModelError::State("the model has no adapter to train; add one first"))?;
+
+        let last = self.blocks.len() - 1;
+        let tail_of = |index: usize| if index == last { tail.as_ref() } else { None };
+        let mut x = self.host_embed(input.ids)?; // [T, D]
+        let mut saved: Vec<(Buffer, Option<Kept>)> = Vec::with_capacity(self.blocks.len() - first);
+        for (index, block) in self.blocks.iter().enumerate() {
+            let queries = pass.queries(tail_of(index));
+            let mut kept = block.host_kept(&x, queries, &pass, among_rows)?;
+            let y = block.host_finish(&mut kept, queries, &pass)?;
+            let x = std::mem::replace(&mut x, y);
+            if index >= first {
+                saved.push((x, (!how.recompute).then_some(kept)));
+            }
+        }
+
+        let picked = match tail {
+            Some(_) => x,
+            None => self.host_rows(&x, &rows),
+        };
+        let (nll, dpicked) = self.host_loss(&picked, &labels, true)?;
+        drop(picked);
+        let dpicked = dpicked.ok_or(ModelError::State("the head gave no gradient"))?;
+        let mut dx = match tail {
+            Some(_) => dpicked,
+            None => {
+                let width = self.config().hidden_size;
+                let mut dx = self.buffers.zeros(all.len() * width);
+                cpu::scatter_add(&dpicked, width, &rows, &mut dx);
+                dx
+            }
+        };
+        for (index, (x, kept)) in saved.into_iter().enumerate().rev() {
+            let index = first + index;
+            let (block, queries) = (&self.blocks[index], pass.queries(tail_of(index)));
+            let kept = match kept {
+                Some(kept) => kept,
+                None => block.host_kept(&x, queries, &pass, among_rows)?,
+            };
+            match block.host_backward(dx, &x, kept, queries, &pass, index > first, grads)? {
+                Some(gradient) => dx = gradient,
+                None => break,
+            }
+        }
+        Ok(LossSum { nll, targets: labels.len() })
+    }
+
+    /// Hidden states after the final normalisation of the given rows, or of all.
+    pub(crate) fn host_hidden(&self, input: &Packed<'_>, rows: Option<&[u32]>) -> Result<Buffer> {
+        let all = Span::all(input, &self.rotary);
+        let pass = Pass { all: &all, mode: self.eval_mode(), buffers: &self.buffers };
+        if let Some(rows) = rows {
+            check_rows(rows, all.len())?;
+        }
+        let tail = rows.and_then(|rows| Tail::of(rows, &all, &self.rotary));
+        let mut x = self.host_embed(input.ids)?;
+        for (index, block) in self.blocks.iter().enumerate() {
+            let is_last = index + 1 == self.blocks.len();
+            let queries = pass.queries(if is_last { tail.as_ref() } else { None });
+            let mut kept = block.host_kept(&x, queries, &pass, among_rows)?;
+            x = block.host_finish(&mut kept, queries, &pass)?;
+        }
+        if let (Some(rows), None) = (rows, tail) {
+            x = self.host_rows(&x, rows);
+        }
+        let mut normal = self.buffers.take(x.len());
+        normed(&self.final_norm, &x, self.config().rms_norm_eps, &mut normal)?;
+        Ok(normal)
+    }
+
+    /// The loss of rows of hidden states after the final normalisation.
+    pub(crate) fn host_nll(&self, normal: &[f32], labels: &[u32]) -> Result<f64> {
+        self.host_head(normal, labels, None)
+    }
+
+    /// The loss of rows `[N, D]` that are not normalised yet, and its gradient.
+    fn host_loss(
+        &self,
+        x: &[f32],
+        labels: &[u32],
+        gradient: bool,
+    ) -> Result<(f64, Option<Buffer>)> {
+        let eps = self.config().rms_norm_eps;
+        let mut normal = self.buffers.take(x.len());
+        normed(&self.final_norm, x, eps, &mut normal)?;
+        if !gradient {
+            return Ok((self.host_head(&normal, labels, None)?, None));
+        }
+        let mut dnormal = self.buffers.take(x.len());
+        let nll = self.host_head(&normal, labels, Some(&mut dnormal))?;
+        let mut dx = self.buffers.zeros(x.len());
+        normed_backward(&self.final_norm, x, eps, &dnormal, &mut dx)?;
+        Ok((nll, Some(dx)))
+    }
+
+    /// Head and loss in chunks of rows: no `[N, vocab]` tensor exists.
+    fn host_head(
+        &self,
+        normal: &[f32],
+        labels: &[u32],
+        mut dnormal: Option<&mut [f32]>,
+    ) -> Result<f64> {
+        let (width, vocab) = (self.config().hidden_size, self.head.out_features());
+        if let Some(label) = labels.iter().find(|&&label| label as usize >= vocab) {
+            return Err(ModelError::Batch(format!(
+                "label {label} is not in the vocabulary of {vocab}"
+            )));
+        }
+        let mut nll = 0.0;
+        for (i, labels) in labels.chunks(CHUNK).enumerate() {
+            let (n, from) = (labels.len(), i * CHUNK * width);
+            let mut logits = self.buffers.take(n * vocab);
+            self.head.matmul_nt(&normal[from..][..n * width], n, Start::Zero, &mut logits)?;
+            nll += cpu::cross_entropy(&mut logits, labels, vocab, dnormal.is_some());
+            if let Some(dnormal) = &mut dnormal {
+                let dx = &mut dnormal[from..][..n * width];
+                self.head.matmul_nn(&logits, n, Start::Zero, dx)?;
+            }
+        }
+        Ok(nll)
+    }
+
+    fn host_rows(&self, x: &[f32], rows: &[u32]) -> Buffer {
+        let width = self.config().hidden_size;
+        let mut picked = self.buffers.take(rows.len() * width);
+        cpu::gather(x, width, rows, &mut picked);
+        picked
+    }
+
+    /// Embeddings of token ids, `[T, D]`.
+    fn host_embed(&self, ids: &[u32]) -> Result<Buffer> {
+        let rows: Tensor = self.embed(ids)?;
+        Ok(self.buffers.copy(Locked::new(&rows).values()?))
+    }
+}
