@@ -1,7 +1,7 @@
 //! Passes over the whole chain: training, evaluation, logits.
 
 use candle_core::{DType, Tensor, Var};
-use sft_kernels::{Rows, frozen_linear, linear_cross_entropy};
+use sft_kernels::{Rows, cpu::on_pool, frozen_linear, linear_cross_entropy};
 
 use crate::{
     Decoder, Gradients, LossSum, ModelError, Packed, Result, TrainPass,
@@ -27,7 +27,7 @@ impl Decoder {
     ) -> Result<LossSum> {
         input.check()?;
         if self.on_host() {
-            return self.host_forward_backward(input, targets, pass, grads);
+            return on_pool(|| self.host_forward_backward(input, targets, pass, grads));
         }
         let example = input.example_of_rows();
         let rows = Rows { example: &example, position: input.positions };
@@ -70,7 +70,7 @@ impl Decoder {
         let (rows, labels) = split(targets);
         if self.on_host() {
             input.check()?;
-            let nll = self.host_nll(&self.host_hidden(input, Some(&rows))?, &labels)?;
+            let nll = on_pool(|| self.host_nll(&self.host_hidden(input, Some(&rows))?, &labels))?;
             return Ok(LossSum { nll, targets: labels.len() });
         }
         let normed = self.hidden_rows(input, Some(&rows))?;
@@ -91,7 +91,7 @@ impl Decoder {
     fn hidden_rows(&self, input: &Packed<'_>, rows: Option<&[u32]>) -> Result<Tensor> {
         input.check()?;
         if self.on_host() {
-            let normal = self.host_hidden(input, rows)?;
+            let normal = on_pool(|| self.host_hidden(input, rows))?;
             let width = self.config().hidden_size;
             let shape = (normal.len() / width, width);
             return Ok(Tensor::from_slice(&normal, shape, self.device())?);

@@ -3,14 +3,15 @@
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
-use super::{
-    gemm::{View, product},
-    vector::{LANES, exp, largest, sum_of, total, vectorised},
+use super::vector::{LANES, exp, largest, sum_of, total, vectorised};
+use crate::{
+    AttentionSpec,
+    matmul::{Part, part_nn, part_nt},
 };
-use crate::AttentionSpec;
 
-/// Queries of a block.
-const BLOCK: usize = 64;
+/// Rows of scores that are at work at one time, about: the queries of a block in all the heads that
+/// read the same keys.
+const ROWS: usize = 96;
 
 /// Sizes of the tensors, borders of the sequences, and the window.
 #[derive(Clone, Debug)]
@@ -99,6 +100,15 @@ impl AttentionShape {
         task.map(|(sequence, kv_head)| Task { shape: self, sequence, kv_head }).collect()
     }
 
+    /// Queries of a block.
+    fn block(&self) -> usize {
+        (ROWS / self.group()).clamp(16, 64)
+    }
+
+    fn scale(&self) -> f32 {
+        (1.0 / (self.head_dim as f64).sqrt()) as f32
+    }
+
     fn group(&self) -> usize {
         self.heads / self.kv_heads
     }
@@ -117,99 +127,131 @@ impl Task<'_> {
     fn blocks(&self) -> impl Iterator<Item = Block> {
         let [(_, n), (_, m)] = self.spans();
         let window = self.shape.window.unwrap_or(usize::MAX);
-        (0..n).step_by(BLOCK).map(move |query| {
-            let queries = BLOCK.min(n - query);
+        let block = self.shape.block();
+        (0..n).step_by(block).map(move |query| {
+            let queries = block.min(n - query);
             let first = m - n + query;
             let key = (first + 1).saturating_sub(window);
             Block { query, queries, key, keys: first + queries - key }
         })
     }
 
-    /// The rows of the sequence for one head of a tensor of `heads` heads, from row `at` on.
-    fn view<'a>(
-        &self,
-        x: &'a [f32],
-        start: usize,
-        heads: usize,
-        head: usize,
-        at: usize,
-        rows: usize,
-    ) -> View<'a> {
-        let (width, head_dim) = (heads * self.shape.head_dim, self.shape.head_dim);
-        View::rows(&x[(start + at) * width + head * head_dim..], rows, head_dim, width)
+    fn keys<'a>(&self, x: &'a [f32], block: &Block) -> Part<'a> {
+        let ([_, (start, _)], dim) = (self.spans(), self.shape.head_dim);
+        let width = self.shape.kv_heads * dim;
+        let from = (start + block.key) * width + self.kv_head * dim;
+        Part::new(&x[from..], block.keys, dim, width)
     }
 
-    fn keys<'a>(&self, x: &'a [f32], block: &Block) -> View<'a> {
-        let [_, (start, _)] = self.spans();
-        self.view(x, start, self.shape.kv_heads, self.kv_head, block.key, block.keys)
+    /// The block's rows in all heads of the group, `[group, queries, head_dim]`, out of a tensor
+    /// like the queries.
+    fn gather(&self, x: &[f32], block: &Block, to: &mut [f32]) {
+        let ([(start, _), _], dim) = (self.spans(), self.shape.head_dim);
+        let (group, width) = (self.shape.group(), self.shape.heads * dim);
+        for (member, to) in to.chunks_exact_mut(block.queries * dim).take(group).enumerate() {
+            let head = (self.kv_head * group + member) * dim;
+            for (i, to) in to.chunks_exact_mut(dim).enumerate() {
+                to.copy_from_slice(&x[(start + block.query + i) * width + head..][..dim]);
+            }
+        }
     }
 
-    fn queries<'a>(&self, x: &'a [f32], block: &Block, member: usize) -> View<'a> {
-        let [(start, _), _] = self.spans();
-        let head = self.kv_head * self.shape.group() + member;
-        self.view(x, start, self.shape.heads, head, block.query, block.queries)
+    /// Puts `[group, queries, head_dim]` into the block's rows of `[n, group, head_dim]`.
+    fn scatter(&self, x: &[f32], block: &Block, to: &mut [f32]) {
+        let (group, dim) = (self.shape.group(), self.shape.head_dim);
+        for (member, x) in x.chunks_exact(block.queries * dim).enumerate() {
+            for (i, x) in x.chunks_exact(dim).enumerate() {
+                let at = ((block.query + i) * group + member) * dim;
+                to[at..at + dim].copy_from_slice(x);
+            }
+        }
     }
 
-    /// The probabilities of a block's queries, `[queries, keys]`.
-    fn probabilities(&self, [q, k, _]: Inputs<'_>, block: &Block, member: usize, p: &mut Vec<f32>) {
-        let scale = 1.0 / (self.shape.head_dim as f64).sqrt();
-        p.clear();
-        p.resize(block.queries * block.keys, 0.0);
-        let (q, k) = (self.queries(q, block, member), self.keys(k, block));
-        product(p, block.keys, q, k.t(), scale as f32, false);
+    /// The probabilities of a block's queries, `[group, queries, keys]`.
+    fn probabilities(&self, q: Part<'_>, k: &[f32], block: &Block, p: &mut [f32]) -> Result<()> {
+        part_nt(q, self.keys(k, block), p, block.keys, false)?;
         let window = self.shape.window.unwrap_or(usize::MAX);
         for (i, row) in p.chunks_exact_mut(block.keys).enumerate() {
             // The last query sees the last key, each one before it one less.
-            let end = block.keys - (block.queries - 1 - i);
-            let start = end.saturating_sub(window);
-            softmax(row, start, end);
+            let end = block.keys - (block.queries - 1 - i % block.queries);
+            softmax(row, end.saturating_sub(window), end, self.shape.scale());
         }
+        Ok(())
     }
 
     /// `[n, group, head_dim]`.
-    fn forward(&self, inputs: Inputs<'_>) -> Vec<f32> {
-        let ([(_, n), _], group, dim) = (self.spans(), self.shape.group(), self.shape.head_dim);
+    fn forward(&self, [q, k, v]: Inputs<'_>) -> Result<Vec<f32>> {
+        let ([(_, n), (_, m)], group) = (self.spans(), self.shape.group());
+        let (dim, most) = (self.shape.head_dim, group * self.shape.block().min(n));
         let mut out = vec![0.0; n * group * dim];
-        let mut p = Vec::new();
+        let (mut scores, mut rows) = (vec![0.0; most * m], vec![0.0; 2 * most * dim]);
+        let (queries, result) = rows.split_at_mut(most * dim);
         for block in self.blocks() {
-            for member in 0..group {
-                self.probabilities(inputs, &block, member, &mut p);
-                let p = View::rows(&p, block.queries, block.keys, block.keys);
-                let out = &mut out[(block.query * group + member) * dim..];
-                product(out, group * dim, p, self.keys(inputs[2], &block), 1.0, false);
-            }
+            let count = group * block.queries;
+            let (queries, p) = (&mut queries[..count * dim], &mut scores[..count * block.keys]);
+            let result = &mut result[..count * dim];
+            self.gather(q, &block, queries);
+            self.probabilities(Part::new(queries, count, dim, dim), k, &block, p)?;
+            let p = Part::new(p, count, block.keys, block.keys);
+            part_nn(p, self.keys(v, &block), result, dim, false)?;
+            self.scatter(result, &block, &mut out);
         }
-        out
+        Ok(out)
     }
 
     /// The gradients of the queries `[n, group, head_dim]`, keys and values `[m, head_dim]`.
-    fn backward(&self, inputs: Inputs<'_>, dy: &[f32]) -> [Vec<f32>; 3] {
-        let ([(_, n), (_, m)], group, dim) =
-            (self.spans(), self.shape.group(), self.shape.head_dim);
-        let scale = (1.0 / (dim as f64).sqrt()) as f32;
+    fn backward(&self, [q, k, v]: Inputs<'_>, dy: &[f32]) -> Result<[Vec<f32>; 3]> {
+        let ([(_, n), (_, m)], group) = (self.spans(), self.shape.group());
+        let (dim, most) = (self.shape.head_dim, group * self.shape.block().min(n));
         let mut dq = vec![0.0; n * group * dim];
         let (mut dk, mut dv) = (vec![0.0; m * dim], vec![0.0; m * dim]);
-        let (mut p, mut dp) = (Vec::new(), Vec::new());
+        let (mut scores, mut rows) = (vec![0.0; 3 * most * m], vec![0.0; 3 * most * dim]);
         for block in self.blocks() {
-            for member in 0..group {
-                self.probabilities(inputs, &block, member, &mut p);
-                dp.clear();
-                dp.resize(p.len(), 0.0);
-                let dy = self.queries(dy, &block, member);
-                product(&mut dp, block.keys, dy, self.keys(inputs[2], &block).t(), 1.0, false);
-                let matrix = |x| View::rows(x, block.queries, block.keys, block.keys);
-                product(&mut dv[block.key * dim..], dim, matrix(&p).t(), dy, 1.0, true);
-                for (dp, p) in dp.chunks_exact_mut(block.keys).zip(p.chunks_exact(block.keys)) {
-                    softmax_backward(p, dp);
+            let (count, keys) = (group * block.queries, block.keys);
+            let [p, ds, turned] = three(&mut scores, count * keys);
+            let [queries, dout, result] = three(&mut rows, count * dim);
+            self.gather(q, &block, queries);
+            self.gather(dy, &block, dout);
+            let (queries, dout) =
+                (Part::new(queries, count, dim, dim), Part::new(dout, count, dim, dim));
+            self.probabilities(queries, k, &block, p)?;
+            part_nt(dout, self.keys(v, &block), ds, keys, false)?;
+            transpose(p, keys, turned);
+            let p_t = Part::new(turned, keys, count, count);
+            part_nn(p_t, dout, &mut dv[block.key * dim..], dim, true)?;
+            for (ds, p) in ds.chunks_exact_mut(keys).zip(p.chunks_exact(keys)) {
+                softmax_backward(p, ds, self.shape.scale());
+            }
+            let ds_part = Part::new(ds, count, keys, keys);
+            part_nn(ds_part, self.keys(k, &block), result, dim, false)?;
+            self.scatter(result, &block, &mut dq);
+            transpose(ds, keys, turned);
+            let ds_t = Part::new(turned, keys, count, count);
+            part_nn(ds_t, queries, &mut dk[block.key * dim..], dim, true)?;
+        }
+        Ok([dq, dk, dv])
+    }
+}
+
+/// Three slices of `len` numbers.
+fn three(x: &mut [f32], len: usize) -> [&mut [f32]; 3] {
+    let (a, rest) = x.split_at_mut(len);
+    let (b, rest) = rest.split_at_mut(len);
+    [a, b, &mut rest[..len]]
+}
+
+/// `y` becomes the transpose of `x`, rows of `columns` numbers.
+fn transpose(x: &[f32], columns: usize, y: &mut [f32]) {
+    const SQUARE: usize = 16; // a cache line of each side
+    let rows = x.len() / columns;
+    for first in (0..rows).step_by(SQUARE) {
+        for column in (0..columns).step_by(SQUARE) {
+            for i in first..rows.min(first + SQUARE) {
+                for j in column..columns.min(column + SQUARE) {
+                    y[j * rows + i] = x[i * columns + j];
                 }
-                let ds = matrix(&dp);
-                let dq = &mut dq[(block.query * group + member) * dim..];
-                product(dq, group * dim, ds, self.keys(inputs[1], &block), scale, false);
-                let q = self.queries(inputs[0], &block, member);
-                product(&mut dk[block.key * dim..], dim, ds.t(), q, scale, true);
             }
         }
-        [dq, dk, dv]
     }
 }
 
@@ -220,7 +262,8 @@ impl Task<'_> {
 pub fn attention(shape: &AttentionShape, inputs: [&[f32]; 3], out: &mut [f32]) -> Result<()> {
     shape.check(inputs, out)?;
     let tasks = shape.tasks();
-    let parts: Vec<Vec<f32>> = tasks.par_iter().map(|task| task.forward(inputs)).collect();
+    let parts: Vec<Vec<f32>> =
+        tasks.par_iter().map(|task| task.forward(inputs)).collect::<Result<_>>()?;
     let parts: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
     join(&parts, &shape.cu_seqlens_q, shape.kv_heads, out);
     Ok(())
@@ -241,7 +284,7 @@ pub fn attention_backward(
     shape.check([&*gradients[0], &*gradients[1], &*gradients[2]], dy)?;
     let tasks = shape.tasks();
     let parts: Vec<[Vec<f32>; 3]> =
-        tasks.par_iter().map(|task| task.backward(inputs, dy)).collect();
+        tasks.par_iter().map(|task| task.backward(inputs, dy)).collect::<Result<_>>()?;
     let borders = [&shape.cu_seqlens_q, &shape.cu_seqlens_k, &shape.cu_seqlens_k];
     for (i, (out, borders)) in gradients.into_iter().zip(borders).enumerate() {
         let parts: Vec<&[f32]> = parts.iter().map(|part| part[i].as_slice()).collect();
@@ -266,8 +309,8 @@ fn join(parts: &[&[f32]], borders: &[u32], kv_heads: usize, out: &mut [f32]) {
 }
 
 vectorised! {
-    /// The softmax of `row[start..end]`, and 0 outside.
-    fn softmax(row: &mut [f32], start: usize, end: usize) {
+    /// The softmax of `factor row[start..end]`, and 0 outside.
+    fn softmax(row: &mut [f32], start: usize, end: usize, factor: f32) {
         row[..start].fill(0.0);
         row[end..].fill(0.0);
         let row = &mut row[start..end];
@@ -276,12 +319,12 @@ vectorised! {
         let mut chunks = row.chunks_exact_mut(LANES);
         for x in chunks.by_ref() {
             for i in 0..LANES {
-                x[i] = exp(x[i] - max);
+                x[i] = exp((x[i] - max) * factor);
                 lanes[i] += x[i];
             }
         }
         for (i, x) in chunks.into_remainder().iter_mut().enumerate() {
-            *x = exp(*x - max);
+            *x = exp((*x - max) * factor);
             lanes[i] += *x;
         }
         let scale = 1.0 / total(lanes);
@@ -292,11 +335,12 @@ vectorised! {
 }
 
 vectorised! {
-    /// From the gradient of the probabilities to that of the scores: `p (dp - sum(p dp))`.
-    fn softmax_backward(p: &[f32], dp: &mut [f32]) {
+    /// From the gradient of the probabilities to that of the products of queries and keys:
+    /// `factor p (dp - sum(p dp))`.
+    fn softmax_backward(p: &[f32], dp: &mut [f32], factor: f32) {
         let sum = sum_of(p, dp, |p, dp| p * dp);
         for (dp, p) in dp.iter_mut().zip(p) {
-            *dp = p * (*dp - sum);
+            *dp = p * (*dp - sum) * factor;
         }
     }
 }

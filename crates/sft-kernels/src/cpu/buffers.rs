@@ -1,50 +1,63 @@
 //! Memory that is used again.
 
 use std::{
+    collections::BTreeMap,
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Hands out slices and takes them back: what a step of training needs, the next one finds. Fresh
+/// Hands out matrices and takes them back: what a step of training needs, the next one finds. Fresh
 /// memory costs a page fault every 4 KiB, which on the sizes of activations is as dear as the
 /// arithmetic.
 ///
+/// Matrices of one width serve each other, and are made for the most rows that were asked for: a
+/// batch of another length finds them, too. Rows that nobody touches take no memory.
+///
 /// Clones share the memory.
 #[derive(Clone, Debug, Default)]
-pub struct Buffers(Arc<Mutex<Vec<Vec<f32>>>>);
+pub struct Buffers(Arc<Mutex<BTreeMap<usize, Shelf>>>);
+
+/// The free matrices of one width.
+#[derive(Debug, Default)]
+struct Shelf {
+    /// The most numbers that were asked for at a time.
+    largest: usize,
+    free: Vec<Vec<f32>>,
+}
 
 impl Buffers {
-    /// `len` numbers of unknown value.
-    pub fn take(&self, len: usize) -> Buffer {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |(_, values): &(usize, &Vec<f32>)| values.len() >= len;
-        let best = free.iter().enumerate().filter(fits).min_by_key(|(_, values)| values.len());
-        let values = match best.map(|(index, _)| index) {
-            Some(index) => free.swap_remove(index),
-            None => {
-                // The largest makes room, so that batches of growing size do not pile up memory.
-                let largest = free.iter().enumerate().max_by_key(|(_, values)| values.len());
-                if let Some(index) = largest.map(|(index, _)| index) {
-                    drop(free.swap_remove(index));
-                }
-                vec![0.0; len]
-            }
+    /// `rows` of `width` numbers of unknown value.
+    pub fn take(&self, rows: usize, width: usize) -> Buffer {
+        let len = rows * width;
+        let mut shelves = self.shelves();
+        let shelf = shelves.entry(width).or_default();
+        if len > shelf.largest {
+            shelf.largest = len;
+            shelf.free.clear(); // too small from now on
+        }
+        let values = match shelf.free.pop() {
+            Some(values) if values.len() >= len => values,
+            _ => vec![0.0; shelf.largest],
         };
-        Buffer { values, len, home: Arc::clone(&self.0) }
+        Buffer { values, len, width, home: self.clone() }
     }
 
-    /// `len` zeros.
-    pub fn zeros(&self, len: usize) -> Buffer {
-        let mut buffer = self.take(len);
+    /// `rows` of `width` zeros.
+    pub fn zeros(&self, rows: usize, width: usize) -> Buffer {
+        let mut buffer = self.take(rows, width);
         buffer.fill(0.0);
         buffer
     }
 
-    /// A copy of `values`.
-    pub fn copy(&self, values: &[f32]) -> Buffer {
-        let mut buffer = self.take(values.len());
+    /// A copy of `values`, rows of `width` numbers.
+    pub fn copy(&self, values: &[f32], width: usize) -> Buffer {
+        let mut buffer = self.take(values.len() / width.max(1), width);
         buffer.copy_from_slice(values);
         buffer
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, BTreeMap<usize, Shelf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -53,7 +66,8 @@ impl Buffers {
 pub struct Buffer {
     values: Vec<f32>,
     len: usize,
-    home: Arc<Mutex<Vec<Vec<f32>>>>,
+    width: usize,
+    home: Buffers,
 }
 
 impl Deref for Buffer {
@@ -73,7 +87,11 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let values = std::mem::take(&mut self.values);
-        self.home.lock().unwrap_or_else(PoisonError::into_inner).push(values);
+        let mut shelves = self.home.shelves();
+        let shelf = shelves.entry(self.width).or_default();
+        if values.len() >= shelf.largest {
+            shelf.free.push(values);
+        }
     }
 }
 
@@ -84,23 +102,22 @@ mod tests {
     #[test]
     fn memory_comes_back() {
         let buffers = Buffers::default();
-        let (large, small) = (buffers.take(100), buffers.take(10));
-        let addresses = (large.as_ptr(), small.as_ptr());
-        drop((large, small));
-        let (small, large) = (buffers.take(9), buffers.take(50));
-        assert_eq!((large.as_ptr(), small.as_ptr()), addresses);
-        assert_eq!((small.len(), large.len()), (9, 50));
+        let (wide, narrow) = (buffers.take(10, 10), buffers.take(10, 2));
+        let addresses = (wide.as_ptr(), narrow.as_ptr());
+        drop((wide, narrow));
+        let (narrow, wide) = (buffers.take(9, 2), buffers.take(3, 10));
+        assert_eq!((wide.as_ptr(), narrow.as_ptr()), addresses);
+        assert_eq!((narrow.len(), wide.len()), (18, 30));
     }
 
     #[test]
     fn growing_requests_do_not_pile_up() {
         let buffers = Buffers::default();
-        for len in 1..100 {
-            drop((buffers.take(len), buffers.copy(&vec![1.0; 2 * len])));
+        for rows in 1..100 {
+            drop((buffers.take(rows, 3), buffers.copy(&vec![1.0; 3 * rows], 3)));
         }
-        let held: usize =
-            buffers.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Vec::len).sum();
-        assert!(held <= 4 * 99, "{held}");
-        assert!(buffers.zeros(20).iter().all(|&x| x == 0.0));
+        let held: usize = buffers.shelves()[&3].free.iter().map(Vec::len).sum();
+        assert!(held <= 2 * 297, "{held}");
+        assert!(buffers.zeros(20, 3).iter().all(|&x| x == 0.0));
     }
 }

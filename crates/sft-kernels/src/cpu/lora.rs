@@ -40,11 +40,11 @@ pub fn lora_down(
     lora: &Lora<'_>,
     buffers: &Buffers,
 ) -> Result<Buffer> {
-    let mut down = buffers.take(t * lora.r);
+    let mut down = buffers.take(t, lora.r);
     let a = Matrix::f32(lora.a, lora.r, input)?;
     match lora.dropout {
         Some(dropout) => {
-            let mut dropped = buffers.take(x.len());
+            let mut dropped = buffers.take(t, input);
             dropout.apply(input, x, &mut dropped)?;
             matmul_nt(&dropped, t, &a, Start::Zero, &mut down)?;
         }
@@ -86,29 +86,29 @@ pub fn lora_backward(
 
     let mut dropped = None;
     if let Some(dropout) = lora.dropout {
-        let mut z = buffers.take(x.len());
+        let mut z = buffers.take(t, input);
         dropout.apply(input, x, &mut z)?;
         dropped = Some(z);
     }
     let z = dropped.as_deref().unwrap_or(x);
-    let mut v = buffers.take(t * r);
+    let mut v = buffers.take(t, r);
     matmul_nn(dy, t, &b, Start::Zero, &mut v)?;
     scale(&mut v, lora.scale);
 
     // The narrow side is the one whose rows pass: the wide one is read in place.
     let mut gradients = LoraGradients { a: vec![0.0; r * input], b: vec![0.0; out * r] };
-    let mut narrow = buffers.take(t * r);
+    let mut narrow = buffers.take(t, r);
     transpose(&v, t, r, &mut narrow); // [r, t]
     matmul_nn(&narrow, r, &Matrix::f32(z, t, input)?, Start::Zero, &mut gradients.a)?;
     transpose(down, t, r, &mut narrow);
-    let mut db = buffers.take(r * out);
+    let mut db = buffers.take(r, out);
     matmul_nn(&narrow, r, &Matrix::f32(dy, t, out)?, Start::Zero, &mut db)?;
     transpose(&db, r, out, &mut gradients.b);
 
     if let Some(dx) = dx {
         match lora.dropout {
             Some(dropout) => {
-                let mut through = dropped.unwrap_or_else(|| buffers.take(x.len()));
+                let mut through = dropped.unwrap_or_else(|| buffers.take(t, input));
                 matmul_nn(&v, t, &a, Start::Zero, &mut through)?;
                 dropout.add(input, &through, dx)?;
             }

@@ -8,7 +8,6 @@ mod attention;
 mod buffers;
 mod cross_entropy;
 mod dropout;
-mod gemm;
 pub(crate) mod locked;
 mod lora;
 mod norm;
@@ -34,4 +33,10 @@ const GRAIN: usize = 1 << 14;
 /// Rows of `width` numbers that make a task.
 fn rows_a_task(width: usize) -> usize {
     (GRAIN / width.max(1)).max(1)
+}
+
+/// Runs `f` on a thread of the pool. What is inside reaches the other threads without waking this
+/// one and waiting for it, which for small operations takes as long as the work.
+pub fn on_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| f())
 }

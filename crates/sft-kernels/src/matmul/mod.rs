@@ -14,6 +14,7 @@
 
 mod dot;
 mod lanes;
+mod local;
 mod pack;
 mod path;
 mod product;
@@ -25,6 +26,7 @@ mod weight;
 
 use candle_core::Result;
 
+pub(crate) use local::{Part, part_nn, part_nt};
 use path::Path;
 pub use path::reference;
 pub use weight::Matrix;

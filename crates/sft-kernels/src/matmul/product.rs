@@ -1,5 +1,7 @@
 //! A product cut into the work of threads.
 
+use std::{cell::RefCell, ops::Range};
+
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
@@ -11,13 +13,15 @@ use super::{
     weight::Values,
 };
 
-/// Rows of activations with which a weight is multiplied each time it is read from memory.
+/// Rows of activations in a task, at most: their cells for one panel stay in the L2 cache.
 const ROWS: usize = 512;
 /// Up to so many rows the weight is multiplied where it lies: a panel would take longer to pack
 /// than to use.
 const FEW_ROWS: usize = 32;
-/// Pieces for each thread: enough for the last to be short.
+/// Pieces for each thread where they are cheap to part: enough for the last to be short.
 const PIECES: usize = 16;
+/// Tasks for each thread through panels.
+const TASKS: usize = 4;
 /// Bytes of weight for which a thread of its own is worth waking.
 const PIECE_BYTES: usize = 32 * 1024;
 
@@ -61,7 +65,7 @@ pub(super) fn product(
     if matches!(form, Form::Nt) && t <= FEW_ROWS {
         job.in_place(x, t, y);
     } else {
-        rayon::scope(|_| job.through_panels(x, t, y)); // enters the pool once
+        job.through_panels(x, t, y);
     }
     Ok(())
 }
@@ -92,18 +96,15 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Packs rows of activations as `stride` cells each; what lies behind a row is left alone.
-    fn pack(&self, x: &[f32], cells: &mut [u32], stride: usize) {
-        let rows = cells.par_chunks_exact_mut(stride).zip(x.par_chunks_exact(self.depth));
-        rows.with_min_len(PIECE_BYTES.div_ceil(4 * self.depth)).for_each(|(cells, row)| {
-            match self.w.values {
-                Values::F32(_) => {
-                    cells.iter_mut().zip(row).for_each(|(cell, x)| *cell = x.to_bits());
-                }
-                // SAFETY: the path is available, and the stride is a row of cells or more.
-                Values::Bf16(_) => unsafe { (self.kernels.pack_row)(row, cells) },
+    /// Packs a row of activations; what lies behind it in `cells` is left alone.
+    fn pack(&self, row: &[f32], cells: &mut [u32]) {
+        match self.w.values {
+            Values::F32(_) => {
+                cells.iter_mut().zip(row).for_each(|(cell, x)| *cell = x.to_bits());
             }
-        });
+            // SAFETY: the path is available, and `cells` has room for the row.
+            Values::Bf16(_) => unsafe { (self.kernels.pack_row)(row, cells) },
+        }
     }
 
     /// `y = x W^T` for few rows.
@@ -112,7 +113,9 @@ impl Job<'_> {
         let steps = self.depth.div_ceil(2 * lanes);
         let stride = steps * if self.kernels.paired { lanes } else { 2 * lanes };
         let mut cells = vec![0; t * stride];
-        self.pack(x, &mut cells, stride);
+        let rows = cells.par_chunks_exact_mut(stride).zip(x.par_chunks_exact(self.depth));
+        rows.with_min_len(PIECE_BYTES.div_ceil(4 * self.depth))
+            .for_each(|(cells, row)| self.pack(row, cells));
 
         let (x, y) = (Shared(cells.as_ptr()), Shared(y.as_mut_ptr()));
         let piece = self
@@ -137,50 +140,75 @@ impl Job<'_> {
         });
     }
 
-    /// Either product for many rows, in blocks.
+    /// Either product for many rows: each task multiplies some rows with some columns.
     fn through_panels(&self, x: &[f32], t: usize, y: &mut [f32]) {
-        let block = t.div_ceil(t.div_ceil(ROWS)).next_multiple_of(self.kernels.rows);
-        // An odd number of cache lines: rows a power of two apart would share a set of the cache.
-        let stride = (self.depth.div_ceil(32) | 1) * 16;
-        let mut cells = if self.kernels.paired { vec![0; block * stride] } else { Vec::new() };
-        for (x, y) in x.chunks(block * self.depth).zip(y.chunks_mut(block * self.width)) {
-            let rows = x.len() / self.depth;
-            if self.kernels.paired {
-                self.pack(x, &mut cells, stride);
-                self.block(rows, cells.as_ptr(), stride, y);
-            } else {
-                self.block(rows, x.as_ptr().cast(), self.depth, y); // an f32 is a cell
-            }
-        }
-    }
-
-    /// A block of rows, given as cells `x_stride` apart.
-    fn block(&self, t: usize, x: *const u32, x_stride: usize, y: &mut [f32]) {
-        let pieces = PIECES * rayon::current_num_threads();
-        let panels = self.width.div_ceil(self.kernels.width);
-        let columns = (panels / pieces).clamp(1, 4) * self.kernels.width;
-        let across = self.width.div_ceil(columns);
-        let rows = t.div_ceil((pieces / 4).div_ceil(across)).next_multiple_of(self.kernels.rows);
+        let threads = rayon::current_num_threads();
+        let (tile_rows, width) = (self.kernels.rows, self.kernels.width);
+        let panels = self.width.div_ceil(width);
+        // A task's rows meet each panel of weights while it lies in the cache, so they should be
+        // many; but the tasks should be more than the threads.
+        let wanted = if threads == 1 { 1 } else { TASKS * threads };
+        let down = t.div_ceil(ROWS).max(wanted.div_ceil(panels)).min(t.div_ceil(tile_rows));
+        let rows = t.div_ceil(down).next_multiple_of(tile_rows);
         let down = t.div_ceil(rows);
-        let (x, y) = (Shared(x), Shared(y.as_mut_ptr()));
+        let across = wanted.div_ceil(down).min(panels);
+        let columns = panels.div_ceil(across) * width;
+        let across = self.width.div_ceil(columns);
+
+        let y = Shared(y.as_mut_ptr());
         (0..across * down).into_par_iter().with_max_len(1).for_each(|i| {
             let (row, column) = (i % down * rows, i / down * columns);
+            let x = &x[row * self.depth..][..rows.min(t - row) * self.depth];
+            let columns = column..(column + columns).min(self.width);
+            // SAFETY: `y` has a row for each of `x`, and the entries are this task's.
+            unsafe { self.task(x, columns, y.get().wrapping_add(row * self.width)) };
+        });
+    }
+
+    /// Some columns of the product of some rows.
+    ///
+    /// # Safety
+    /// `y` points to a row of the result for each row of `x`, in which nobody else touches
+    /// `columns`.
+    unsafe fn task(&self, x: &[f32], columns: Range<usize>, y: *mut f32) {
+        let x_rows = x.len() / self.depth;
+        let run = |x: *const u32, x_stride| {
             let task = PanelTask {
                 form: self.form,
                 w: self.w.values,
                 w_cols: self.w.cols,
                 depth: self.depth,
-                columns: column..(column + columns).min(self.width),
-                rows: rows.min(t - row),
-                x: x.get().wrapping_add(row * x_stride),
+                columns,
+                rows: x_rows,
+                x,
                 x_stride,
-                y: y.get().wrapping_add(row * self.width),
+                y,
                 y_stride: self.width,
                 add: self.add,
             };
-            // SAFETY: the path is available; `x` has the rows as cells, and the entries are this
-            // task's.
+            // SAFETY: the path is available; `x` has the rows as cells, and the entries of `y` are
+            // the caller's promise.
             unsafe { (self.kernels.panels)(&task) }
+        };
+        if !self.kernels.paired {
+            return run(x.as_ptr().cast(), self.depth); // an f32 is a cell
+        }
+        // An odd number of cache lines: rows a power of two apart would share a set of the cache.
+        let stride = (self.depth.div_ceil(32) | 1) * 16;
+        PACKED.with_borrow_mut(|cells| {
+            let rows = x.chunks_exact(self.depth);
+            if cells.len() < rows.len() * stride {
+                cells.resize(rows.len() * stride, 0);
+            }
+            for (row, cells) in rows.zip(cells.chunks_exact_mut(stride)) {
+                self.pack(row, cells);
+            }
+            run(cells.as_ptr(), stride);
         });
     }
+}
+
+thread_local! {
+    /// Activations as this thread's tasks read them.
+    static PACKED: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }

@@ -52,21 +52,21 @@ impl Block {
         let mut narrow = [const { None }; 7];
         let mut project = |i: usize, x: &[f32], t: usize, mode| {
             let projection = self.projections()[i];
-            let mut y = buffers.take(t * projection.weight().out_features());
+            let mut y = buffers.take(t, projection.weight().out_features());
             narrow[i] = projection.host_forward(x, t, mode, To::Fresh, &mut y, buffers)?;
             Result::Ok(y)
         };
         let mode = pass.mode_of(queries.span);
 
-        let mut h = buffers.take(x.len());
+        let width = x.len() / t;
+        let mut h = buffers.take(t, width);
         normed(&self.input_norm, x, self.eps, &mut h)?;
         let mut k = project(K, &h, t, pass.mode)?;
         let v = project(V, &h, t, pass.mode)?;
         let mut q = match queries.picked {
             None => project(Q, &h, t, pass.mode)?,
             Some(rows) => {
-                let width = h.len() / t;
-                let mut picked = buffers.take(n * width);
+                let mut picked = buffers.take(n, width);
                 cpu::gather(&h, width, rows, &mut picked);
                 project(Q, &picked, n, mode)?
             }
@@ -75,7 +75,7 @@ impl Block {
 
         let mut raw = None;
         if let Some([q_norm, k_norm]) = &self.qk_norm {
-            let before = [buffers.copy(&q), buffers.copy(&k)];
+            let before = [buffers.copy(&q, q.len() / n.max(1)), buffers.copy(&k, k.len() / t)];
             normed(q_norm, &before[0], self.eps, &mut q)?;
             normed(k_norm, &before[1], self.eps, &mut k)?;
             raw = Some(before);
@@ -84,21 +84,20 @@ impl Block {
         cpu::rope(&mut q, &queries.span.cos, &queries.span.sin, q_width, Turn::Forward);
         cpu::rope(&mut k, &pass.all.cos, &pass.all.sin, k_width, Turn::Forward);
 
-        let mut attended = buffers.take(q.len());
+        let mut attended = buffers.take(n, q_width);
         attend(&AttentionArgs { block: self, queries, q: &q, k: &k, v: &v, pass }, &mut attended)?;
 
-        let width = x.len() / t;
-        let mut mid = buffers.take(n * width);
+        let mut mid = buffers.take(n, width);
         match queries.picked {
             Some(rows) => cpu::gather(x, width, rows, &mut mid),
             None => mid.copy_from_slice(x),
         }
-        let mut h = buffers.take(mid.len());
+        let mut h = buffers.take(n, width);
         narrow[O] = self.o.host_forward(&attended, n, mode, To::Existing, &mut mid, buffers)?;
         normed(&self.post_attention_norm, &mid, self.eps, &mut h)?;
         let mut project = |i: usize| {
             let projection = self.projections()[i];
-            let mut y = buffers.take(n * projection.weight().out_features());
+            let mut y = buffers.take(n, projection.weight().out_features());
             narrow[i] = projection.host_forward(&h, n, mode, To::Fresh, &mut y, buffers)?;
             Result::Ok(y)
         };
@@ -113,11 +112,11 @@ impl Block {
         queries: Queries<'_>,
         pass: &Pass<'_>,
     ) -> Result<Buffer> {
-        let buffers = pass.buffers;
-        let mut inner = buffers.take(kept.gate.len());
+        let (buffers, n) = (pass.buffers, queries.span.len());
+        let mode = pass.mode_of(queries.span);
+        let mut inner = buffers.take(n, self.down.weight().in_features());
         cpu::swiglu(&kept.gate, &kept.up, &mut inner);
-        let mut y = buffers.copy(&kept.mid);
-        let (n, mode) = (queries.span.len(), pass.mode_of(queries.span));
+        let mut y = buffers.copy(&kept.mid, self.down.weight().out_features());
         kept.narrow[DOWN] =
             self.down.host_forward(&inner, n, mode, To::Existing, &mut y, buffers)?;
         Ok(y)
@@ -137,12 +136,13 @@ impl Block {
     ) -> Result<Option<Buffer>> {
         let (buffers, t, n) = (pass.buffers, pass.all.len(), queries.span.len());
         let mode = pass.mode_of(queries.span);
+        let (width, inner_width) = (x.len() / t, self.down.weight().in_features());
         let Kept { mut q, mut k, v, raw, attended, mid, mut gate, mut up, mut narrow } = kept;
 
         // Feed-forward: from here on `dy` is the gradient of the result and of the residual stream.
-        let mut dinner = buffers.take(gate.len());
+        let mut dinner = buffers.take(n, inner_width);
         {
-            let mut inner = buffers.take(gate.len());
+            let mut inner = buffers.take(n, inner_width);
             cpu::swiglu(&gate, &up, &mut inner);
             if narrow[DOWN].is_none() {
                 narrow[DOWN] = self.down.host_down(&inner, n, mode, buffers)?;
@@ -153,9 +153,9 @@ impl Block {
         cpu::swiglu_backward(&mut gate, &mut up, &dinner);
         drop(dinner);
         let (dgate, dup) = (gate, up);
-        let mut h = buffers.take(mid.len());
+        let mut h = buffers.take(n, width);
         normed(&self.post_attention_norm, &mid, self.eps, &mut h)?;
-        let mut dh = buffers.take(mid.len());
+        let mut dh = buffers.take(n, width);
         for (i, projection, dy, to) in
             [(GATE, &self.gate, &dgate, To::Fresh), (UP, &self.up, &dup, To::Existing)]
         {
@@ -167,15 +167,16 @@ impl Block {
         drop((mid, dh));
 
         // Attention.
-        let mut dattended = buffers.take(attended.len());
+        let (q_width, k_width) = (q.len() / n.max(1), k.len() / t);
+        let mut dattended = buffers.take(n, q_width);
         let dx = Some((To::Fresh, &mut dattended[..]));
         self.o.host_backward(&dy, &attended, narrow[O].as_ref(), n, mode, dx, grads, buffers)?;
         drop(attended);
-        let [mut dq, mut dk, mut dv] = [&q, &k, &v].map(|x| buffers.take(x.len()));
+        let mut dq = buffers.take(n, q_width);
+        let [mut dk, mut dv] = [buffers.take(t, k_width), buffers.take(t, k_width)];
         let shape = self.attention_shape(queries, pass)?;
         cpu::attention_backward(&shape, [&q, &k, &v], &dattended, [&mut dq, &mut dk, &mut dv])?;
         drop((dattended, v));
-        let (q_width, k_width) = (q.len() / n.max(1), k.len() / t);
         cpu::rope(&mut dq, &queries.span.cos, &queries.span.sin, q_width, Turn::Back);
         cpu::rope(&mut dk, &pass.all.cos, &pass.all.sin, k_width, Turn::Back);
         if let (Some([q_norm, k_norm]), Some([q_raw, k_raw])) = (&self.qk_norm, &raw) {
@@ -189,10 +190,9 @@ impl Block {
         }
         drop((q, k, raw));
 
-        let width = x.len() / t;
-        let mut h = buffers.take(x.len());
+        let mut h = buffers.take(t, width);
         normed(&self.input_norm, x, self.eps, &mut h)?;
-        let mut dh = if need_dx { Some(buffers.take(x.len())) } else { None };
+        let mut dh = if need_dx { Some(buffers.take(t, width)) } else { None };
         for (i, projection, dy, to) in
             [(K, &self.k, &dk, To::Fresh), (V, &self.v, &dv, To::Existing)]
         {
@@ -207,9 +207,9 @@ impl Block {
                 self.q.host_backward(&dq, &h, down, t, pass.mode, dx, grads, buffers)?;
             }
             Some(rows) => {
-                let mut picked = buffers.take(n * width);
+                let mut picked = buffers.take(n, width);
                 cpu::gather(&h, width, rows, &mut picked);
-                let mut dpicked = if need_dx { Some(buffers.take(n * width)) } else { None };
+                let mut dpicked = if need_dx { Some(buffers.take(n, width)) } else { None };
                 let dx = dpicked.as_mut().map(|dx| (To::Fresh, &mut dx[..]));
                 self.q.host_backward(&dq, &picked, down, n, mode, dx, grads, buffers)?;
                 if let (Some(dpicked), Some(dh)) = (&dpicked, &mut dh) {
@@ -222,7 +222,7 @@ impl Block {
         let mut dx = match queries.picked {
             None => dy,
             Some(rows) => {
-                let mut dx = buffers.zeros(x.len());
+                let mut dx = buffers.zeros(t, width);
                 cpu::scatter_add(&dy, width, rows, &mut dx);
                 dx
             }

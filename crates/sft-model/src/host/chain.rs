@@ -72,7 +72,7 @@ impl Decoder {
             Some(_) => dpicked,
             None => {
                 let width = self.config().hidden_size;
-                let mut dx = self.buffers.zeros(all.len() * width);
+                let mut dx = self.buffers.zeros(all.len(), width);
                 cpu::scatter_add(&dpicked, width, &rows, &mut dx);
                 dx
             }
@@ -110,7 +110,7 @@ impl Decoder {
         if let (Some(rows), None) = (rows, tail) {
             x = self.host_rows(&x, rows);
         }
-        let mut normal = self.buffers.take(x.len());
+        let mut normal = self.take_like(&x);
         normed(&self.final_norm, &x, self.config().rms_norm_eps, &mut normal)?;
         Ok(normal)
     }
@@ -128,14 +128,15 @@ impl Decoder {
         gradient: bool,
     ) -> Result<(f64, Option<Buffer>)> {
         let eps = self.config().rms_norm_eps;
-        let mut normal = self.buffers.take(x.len());
+        let mut normal = self.take_like(x);
         normed(&self.final_norm, x, eps, &mut normal)?;
         if !gradient {
             return Ok((self.host_head(&normal, labels, None)?, None));
         }
-        let mut dnormal = self.buffers.take(x.len());
+        let mut dnormal = self.take_like(x);
         let nll = self.host_head(&normal, labels, Some(&mut dnormal))?;
-        let mut dx = self.buffers.zeros(x.len());
+        let mut dx =
+            self.buffers.zeros(x.len() / self.config().hidden_size, self.config().hidden_size);
         normed_backward(&self.final_norm, x, eps, &dnormal, &mut dx)?;
         Ok((nll, Some(dx)))
     }
@@ -156,7 +157,7 @@ impl Decoder {
         let mut nll = 0.0;
         for (i, labels) in labels.chunks(CHUNK).enumerate() {
             let (n, from) = (labels.len(), i * CHUNK * width);
-            let mut logits = self.buffers.take(n * vocab);
+            let mut logits = self.buffers.take(n, vocab);
             self.head.matmul_nt(&normal[from..][..n * width], n, Start::Zero, &mut logits)?;
             nll += cpu::cross_entropy(&mut logits, labels, vocab, dnormal.is_some());
             if let Some(dnormal) = &mut dnormal {
@@ -167,9 +168,15 @@ impl Decoder {
         Ok(nll)
     }
 
+    /// Memory for as many hidden states as `x` has.
+    fn take_like(&self, x: &[f32]) -> Buffer {
+        let width = self.config().hidden_size;
+        self.buffers.take(x.len() / width, width)
+    }
+
     fn host_rows(&self, x: &[f32], rows: &[u32]) -> Buffer {
         let width = self.config().hidden_size;
-        let mut picked = self.buffers.take(rows.len() * width);
+        let mut picked = self.buffers.take(rows.len(), width);
         cpu::gather(x, width, rows, &mut picked);
         picked
     }
@@ -177,6 +184,6 @@ impl Decoder {
     /// Embeddings of token ids, `[T, D]`.
     fn host_embed(&self, ids: &[u32]) -> Result<Buffer> {
         let rows: Tensor = self.embed(ids)?;
-        Ok(self.buffers.copy(Locked::new(&rows).values()?))
+        Ok(self.buffers.copy(Locked::new(&rows).values()?, self.config().hidden_size))
     }
 }
