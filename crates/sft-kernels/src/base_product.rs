@@ -1,47 +1,62 @@
 //! The product of a frozen layer on each backend.
 
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, DType, Layout, MetalStorage, Result, Shape, Tensor,
-    backend::BackendStorage, bail,
+    CpuStorage, CudaStorage, CustomOp1, DType, Layout, MetalStorage, Result, Shape, Storage,
+    Tensor, backend::BackendStorage, bail,
 };
 
 use crate::{
     FrozenWeight,
     cpu::locked::{contiguous, slice},
-    matmul::{Matrix, Start, matmul_nt, reference},
+    matmul::{Matrix, Start, matmul_nn, matmul_nt, reference},
 };
 
 /// `x W^T` for contiguous `x` `[T, in]` and `W` `[out, in]`, through a backend that knows of no
 /// gradient.
 pub(crate) trait BaseProduct: BackendStorage {
     /// The product, `[T, out]`.
-    fn base_product(&self, x: &Layout, w: &Self, w_layout: &Layout) -> Result<Self> {
-        let ((m, k), (n, _)) = (x.shape().dims2()?, w_layout.shape().dims2()?);
-        self.matmul(w, (1, m, n, k), x, &w_layout.transpose(0, 1)?)
+    fn base_product(&self, x: &Layout, w: &FrozenWeight) -> Result<Self>;
+}
+
+/// The product through the backend's own matmul, with a dense weight.
+macro_rules! dense_product {
+    ($x:expr, $x_layout:expr, $w:expr, $variant:ident) => {{
+        let weight = $w;
+        let (w, w_layout) = weight.storage_and_layout();
+        let Storage::$variant(w) = &*w else {
+            bail!("the frozen weight is not on its input's device")
+        };
+        let ((m, k), (n, _)) = ($x_layout.shape().dims2()?, w_layout.shape().dims2()?);
+        $x.matmul(w, (1, m, n, k), $x_layout, &w_layout.transpose(0, 1)?)
+    }};
+}
+
+impl BaseProduct for CudaStorage {
+    fn base_product(&self, x: &Layout, w: &FrozenWeight) -> Result<Self> {
+        dense_product!(self, x, w.to_tensor()?, Cuda)
     }
 }
 
-impl BaseProduct for CudaStorage {}
-
-impl BaseProduct for MetalStorage {}
+impl BaseProduct for MetalStorage {
+    fn base_product(&self, x: &Layout, w: &FrozenWeight) -> Result<Self> {
+        dense_product!(self, x, w.to_tensor()?, Metal)
+    }
+}
 
 impl BaseProduct for CpuStorage {
-    fn base_product(&self, x_layout: &Layout, w: &Self, w_layout: &Layout) -> Result<Self> {
-        let ((m, k), (n, _)) = (x_layout.shape().dims2()?, w_layout.shape().dims2()?);
-        let transposed = w_layout.transpose(0, 1)?;
-        match (self, w) {
-            (Self::F32(x), Self::F32(_) | Self::BF16(_)) if !reference() => {
-                let w = matrix(w, w_layout)?;
-                let mut y = vec![0.0; m * n];
-                matmul_nt(contiguous(x, x_layout)?, m, &w, Start::Zero, &mut y)?;
+    fn base_product(&self, x_layout: &Layout, w: &FrozenWeight) -> Result<Self> {
+        match self {
+            Self::F32(x) if multiplies(w) && !reference() => {
+                let (m, _) = x_layout.shape().dims2()?;
+                let mut y = vec![0.0; m * w.out_features()];
+                let x = contiguous(x, x_layout)?;
+                w.with_matrix(|w| matmul_nt(x, m, w, Start::Zero, &mut y))?;
                 Ok(Self::F32(y))
             }
-            (Self::F32(_), Self::BF16(_)) => {
-                let wide = w.to_dtype(w_layout, DType::F32)?;
-                let transposed = Layout::contiguous(w_layout.shape()).transpose(0, 1)?;
-                self.matmul(&wide, (1, m, n, k), x_layout, &transposed)
+            Self::F32(_) if multiplies(w) => {
+                dense_product!(self, x_layout, w.to_tensor()?.to_dtype(DType::F32)?, Cpu)
             }
-            _ => self.matmul(w, (1, m, n, k), x_layout, &transposed),
+            _ => dense_product!(self, x_layout, w.to_tensor()?, Cpu),
         }
     }
 }
@@ -56,11 +71,15 @@ pub(crate) fn matrix<'a>(w: &'a CpuStorage, layout: &Layout) -> Result<Matrix<'a
     }
 }
 
+/// Whether the kernels of [`crate::matmul`] multiply f32 activations with this weight.
+fn multiplies(w: &FrozenWeight) -> bool {
+    matches!(w.dtype(), DType::F32 | DType::BF16) && w.device().is_cpu()
+}
+
 /// Whether the kernels of [`crate::matmul`] multiply them: f32 activations and a weight that may be
 /// bf16, on the CPU. candle multiplies equal types only.
 pub(crate) fn has_kernel(x: &Tensor, w: &FrozenWeight) -> bool {
-    let stored = matches!(w.dtype(), DType::F32 | DType::BF16);
-    x.dtype() == DType::F32 && stored && w.device().is_cpu()
+    x.dtype() == DType::F32 && multiplies(w)
 }
 
 /// A layer's bias, outside every graph, in the type of the product of `x` and `w`.
@@ -84,7 +103,8 @@ impl CustomOp1 for BaseBackward<'_> {
             bail!("a gradient of {n} features for a linear layer [{rows}, {cols}]")
         }
         let mut dx = vec![0.0; t * cols];
-        self.0.matmul_nn(slice(dy, layout)?, t, Start::Zero, &mut dx)?;
+        let dy = slice(dy, layout)?;
+        self.0.with_matrix(|w| matmul_nn(dy, t, w, Start::Zero, &mut dx))?;
         Ok((CpuStorage::F32(dx), Shape::from((t, cols))))
     }
 }

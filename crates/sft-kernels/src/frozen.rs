@@ -1,11 +1,15 @@
 //! A weight that never trains.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Result, Storage, Tensor, bail};
 
 use crate::{
+    MappedFile,
     base_product::{BaseBackward, has_kernel, matrix},
     frozen_linear::FrozenLinear,
-    matmul::{Matrix, Start, matmul_nn, matmul_nt, reference},
+    mapped_matrix::MappedMatrix,
+    matmul::{Matrix, Quantised, reference},
 };
 
 /// A frozen weight matrix `[out, in]`: no gradient and no optimizer state exist for it.
@@ -15,8 +19,17 @@ use crate::{
 ///
 /// Cloning is cheap: clones share the storage.
 #[derive(Clone, Debug)]
-pub struct FrozenWeight {
-    tensor: Tensor,
+pub struct FrozenWeight(Stored);
+
+/// Where a weight's numbers are, and how they are stored.
+#[derive(Clone, Debug)]
+enum Stored {
+    /// Contiguous, in any type, on any device.
+    Dense(Tensor),
+    /// In a file of which no copy exists, for the CPU.
+    Mapped(MappedMatrix),
+    /// In few bits, for the CPU.
+    Quantised(Arc<Quantised>),
 }
 
 impl FrozenWeight {
@@ -26,58 +39,119 @@ impl FrozenWeight {
     /// When `tensor` is not a matrix.
     pub fn from_tensor(tensor: &Tensor) -> Result<Self> {
         tensor.dims2()?;
-        Ok(Self { tensor: tensor.detach().contiguous()? })
+        Ok(Self(Stored::Dense(tensor.detach().contiguous()?)))
+    }
+
+    /// The matrix `[out, in]` of `dtype`, little-endian and row by row, that begins at byte `start` of
+    /// a mapped file: it is read where it lies, on the CPU, and keeps the file mapped.
+    ///
+    /// `None` where it cannot be used in place, and a copy must be loaded instead: for types other
+    /// than f32 and bf16, for data that do not begin at a multiple of their type's size, and on
+    /// big-endian machines; also when it is not inside the file.
+    pub fn from_map(
+        file: &Arc<MappedFile>,
+        start: usize,
+        dtype: DType,
+        shape: [usize; 2],
+    ) -> Option<Self> {
+        MappedMatrix::new(file, start, dtype, shape).map(|matrix| Self(Stored::Mapped(matrix)))
+    }
+
+    /// A weight in few bits, which the products dequantise piece by piece; it counts as bf16.
+    pub fn from_quantised(matrix: Quantised) -> Self {
+        Self(Stored::Quantised(Arc::new(matrix)))
+    }
+
+    /// The weight in few bits, if it is so stored.
+    pub fn quantised(&self) -> Option<&Quantised> {
+        match &self.0 {
+            Stored::Quantised(matrix) => Some(matrix),
+            Stored::Dense(_) | Stored::Mapped(_) => None,
+        }
+    }
+
+    /// Whether the weight lies in a mapped file and takes no memory of its own.
+    pub fn is_mapped(&self) -> bool {
+        matches!(self.0, Stored::Mapped(_))
     }
 
     /// Rows of the matrix.
     pub fn out_features(&self) -> usize {
-        self.tensor.dims()[0]
+        match &self.0 {
+            Stored::Dense(tensor) => tensor.dims()[0],
+            Stored::Mapped(matrix) => matrix.rows(),
+            Stored::Quantised(matrix) => matrix.rows(),
+        }
     }
 
     /// Columns of the matrix.
     pub fn in_features(&self) -> usize {
-        self.tensor.dims()[1]
+        match &self.0 {
+            Stored::Dense(tensor) => tensor.dims()[1],
+            Stored::Mapped(matrix) => matrix.cols(),
+            Stored::Quantised(matrix) => matrix.cols(),
+        }
     }
 
-    /// The type in which the weight is stored.
+    /// The type of the numbers that are multiplied: that in which they are stored, unless quantised.
     pub fn dtype(&self) -> DType {
-        self.tensor.dtype()
+        match &self.0 {
+            Stored::Dense(tensor) => tensor.dtype(),
+            Stored::Mapped(matrix) => matrix.dtype(),
+            Stored::Quantised(_) => DType::BF16,
+        }
     }
 
     /// Where the weight lives.
     pub fn device(&self) -> &Device {
-        self.tensor.device()
+        match &self.0 {
+            Stored::Dense(tensor) => tensor.device(),
+            Stored::Mapped(_) | Stored::Quantised(_) => &Device::Cpu,
+        }
     }
 
-    /// The dense matrix, `[out, in]`, outside every autograd graph.
+    /// The dense matrix, `[out, in]`, outside every autograd graph: a copy, unless the weight is dense.
     ///
     /// # Errors
-    /// Never for a dense weight; a packed storage may fail to unpack.
+    /// When there is no memory for the copy.
     pub fn to_tensor(&self) -> Result<Tensor> {
-        Ok(self.tensor.clone())
+        match &self.0 {
+            Stored::Dense(tensor) => Ok(tensor.clone()),
+            Stored::Mapped(matrix) => matrix.to_tensor(),
+            Stored::Quantised(_) => self.to_tensor_in(DType::BF16),
+        }
     }
 
-    /// `y = start + x W^T` for `t` rows of a host's memory: `x` is `[t, in]`, `y` `[t, out]`.
+    /// [`to_tensor`](Self::to_tensor) in another type: what is quantised is dequantised in f32 and
+    /// rounded once.
     ///
     /// # Errors
-    /// When the weight is neither f32 nor bf16 on the CPU, or a length does not fit.
-    pub fn matmul_nt(&self, x: &[f32], t: usize, start: Start<'_>, y: &mut [f32]) -> Result<()> {
-        self.with_matrix(|w| matmul_nt(x, t, w, start, y))
+    /// When there is no memory for the copy.
+    pub fn to_tensor_in(&self, dtype: DType) -> Result<Tensor> {
+        match &self.0 {
+            Stored::Quantised(matrix) => {
+                let shape = (matrix.rows(), matrix.cols());
+                Tensor::from_vec(matrix.dequantise(), shape, &Device::Cpu)?.to_dtype(dtype)
+            }
+            Stored::Dense(_) | Stored::Mapped(_) => self.to_tensor()?.to_dtype(dtype),
+        }
     }
 
-    /// `dx = start + dy W` for `t` rows of a host's memory: `dy` is `[t, out]`, `dx` `[t, in]`.
+    /// Hands the matrix to `f` where it lies, for the products of [`crate::matmul`].
     ///
     /// # Errors
-    /// When the weight is neither f32 nor bf16 on the CPU, or a length does not fit.
-    pub fn matmul_nn(&self, dy: &[f32], t: usize, start: Start<'_>, dx: &mut [f32]) -> Result<()> {
-        self.with_matrix(|w| matmul_nn(dy, t, w, start, dx))
-    }
-
-    fn with_matrix(&self, f: impl FnOnce(&Matrix<'_>) -> Result<()>) -> Result<()> {
-        let (storage, layout) = self.tensor.storage_and_layout();
-        match &*storage {
-            Storage::Cpu(storage) => f(&matrix(storage, layout)?),
-            _ => bail!("a weight on the CPU was expected"),
+    /// When the weight is neither f32 nor bf16 on the CPU, and those of `f`.
+    pub fn with_matrix<T>(&self, f: impl FnOnce(&Matrix<'_>) -> Result<T>) -> Result<T> {
+        match &self.0 {
+            Stored::Mapped(mapped) => f(&mapped.matrix()?),
+            Stored::Quantised(matrix) => f(&matrix.matrix()),
+            Stored::Dense(tensor) => {
+                let (storage, layout) = tensor.storage_and_layout();
+                match &*storage {
+                    Storage::Cpu(storage) => f(&matrix(storage, layout)?),
+                    _ => bail!("a weight on the CPU was expected"),
+                }
+            }
         }
     }
 
@@ -86,7 +160,7 @@ impl FrozenWeight {
         if has_kernel(x, self) {
             return x.detach().contiguous()?.apply_op1_no_bwd(&FrozenLinear(self.clone()));
         }
-        x.detach().matmul(&self.tensor.t()?)
+        x.detach().matmul(&self.to_tensor()?.t()?)
     }
 
     /// `dy W` for `dy` `[T, out]`, untracked: `[T, in]`.
@@ -94,14 +168,19 @@ impl FrozenWeight {
         if has_kernel(dy, self) && !reference() {
             return dy.detach().contiguous()?.apply_op1_no_bwd(&BaseBackward(self));
         }
-        dy.detach().matmul(&self.tensor.to_dtype(dy.dtype())?)
+        dy.detach().matmul(&self.to_tensor()?.to_dtype(dy.dtype())?)
     }
 
-    /// The rows of the matrix that `ids` name, `[ids, in]` (an embedding look-up).
+    /// The rows of the matrix that `ids` name, `[ids, in]` (an embedding look-up): no other row is
+    /// read.
     ///
     /// # Errors
     /// When an id is out of range.
     pub fn gather_rows(&self, ids: &Tensor) -> Result<Tensor> {
-        self.tensor.index_select(ids, 0)
+        match &self.0 {
+            Stored::Dense(tensor) => tensor.index_select(ids, 0),
+            Stored::Mapped(matrix) => matrix.gather_rows(&ids.to_vec1()?),
+            Stored::Quantised(matrix) => matrix.gather_rows(&ids.to_vec1()?),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The frozen linear layer.
 
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Result, Shape, Storage, Tensor, bail,
+    CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Result, Shape, Tensor, bail,
 };
 
 use crate::{
@@ -48,18 +48,11 @@ pub(crate) fn as_rows(x: &Tensor, w: &FrozenWeight) -> Result<(Tensor, Vec<usize
 /// The product alone.
 pub(crate) struct FrozenLinear(pub(crate) FrozenWeight);
 
-/// The product through one backend's own matmul, which knows of no gradient.
-macro_rules! backend_fwd {
-    ($self:ident, $storage:ident, $layout:ident, $variant:ident) => {{
-        let weight = $self.0.to_tensor()?;
-        let (w, w_layout) = weight.storage_and_layout();
-        let Storage::$variant(w) = &*w else {
-            bail!("the frozen weight is not on its input's device")
-        };
-        let (rows, _) = $layout.shape().dims2()?;
-        let y = $storage.base_product($layout, w, w_layout)?;
-        Ok((y, Shape::from((rows, $self.0.out_features()))))
-    }};
+impl FrozenLinear {
+    fn product<S: BaseProduct>(&self, x: &S, layout: &Layout) -> Result<(S, Shape)> {
+        let (rows, _) = layout.shape().dims2()?;
+        Ok((x.base_product(layout, &self.0)?, Shape::from((rows, self.0.out_features()))))
+    }
 }
 
 impl CustomOp1 for FrozenLinear {
@@ -68,15 +61,15 @@ impl CustomOp1 for FrozenLinear {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        backend_fwd!(self, storage, layout, Cpu)
+        self.product(storage, layout)
     }
 
     fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        backend_fwd!(self, storage, layout, Cuda)
+        self.product(storage, layout)
     }
 
     fn metal_fwd(&self, storage: &MetalStorage, layout: &Layout) -> Result<(MetalStorage, Shape)> {
-        backend_fwd!(self, storage, layout, Metal)
+        self.product(storage, layout)
     }
 
     fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {

@@ -17,6 +17,7 @@ mod frozen;
 mod frozen_linear;
 mod lora_linear;
 mod mapped;
+mod mapped_matrix;
 pub mod matmul;
 mod norm;
 pub mod random;

@@ -82,7 +82,6 @@ impl LoraLinear {
         (x, x_layout): View<'_, S>,
         (a, a_layout): View<'_, S>,
         (b, b_layout): View<'_, S>,
-        (w, w_layout): View<'_, S>,
         bias: Option<View<'_, S>>,
         mask: Option<View<'_, S>>,
     ) -> Result<(S, Shape)> {
@@ -91,7 +90,7 @@ impl LoraLinear {
         let contiguous = |rows: usize, columns: usize| Layout::contiguous((rows, columns));
         let y_layout = contiguous(m, n);
 
-        let mut y = x.base_product(x_layout, w, w_layout)?;
+        let mut y = x.base_product(x_layout, &self.w)?;
         if let Some((bias, layout)) = bias {
             let layout = layout.broadcast_as((m, n))?;
             y = y.binary_impl::<Add>(bias, &y_layout, &layout)?;
@@ -138,8 +137,6 @@ macro_rules! view {
 /// Hands the tensors inside the operation to [`LoraLinear::forward`] as one backend's storage.
 macro_rules! backend_fwd {
     ($self:ident, $variant:ident, $x:expr, $a:expr, $b:expr) => {{
-        let weight = $self.w.to_tensor()?;
-        let weight = weight.storage_and_layout();
         let bias = $self.bias.as_ref().map(Tensor::storage_and_layout);
         let mask = $self.mask.as_ref().map(Tensor::storage_and_layout);
         let bias = match &bias {
@@ -150,7 +147,7 @@ macro_rules! backend_fwd {
             Some(locked) => Some(view!(locked, $variant)),
             None => None,
         };
-        $self.forward($x, $a, $b, view!(weight, $variant), bias, mask)
+        $self.forward($x, $a, $b, bias, mask)
     }};
 }
 

@@ -1,4 +1,5 @@
 //! Causal attention over packed sequences, in blocks of queries: no `n x n` matrix exists.
+#![allow(unsafe_code)]
 
 use candle_core::{Result, bail};
 use rayon::prelude::*;
@@ -156,13 +157,17 @@ impl Task<'_> {
         }
     }
 
-    /// Puts `[group, queries, head_dim]` into the block's rows of `[n, group, head_dim]`.
-    fn scatter(&self, x: &[f32], block: &Block, to: &mut [f32]) {
-        let (group, dim) = (self.shape.group(), self.shape.head_dim);
+    /// Puts `[group, queries, head_dim]` into the block's rows of a tensor like the queries.
+    fn scatter(&self, x: &[f32], block: &Block, to: &Heads) {
+        let ([(start, _), _], dim) = (self.spans(), self.shape.head_dim);
+        let (group, width) = (self.shape.group(), self.shape.heads * dim);
         for (member, x) in x.chunks_exact(block.queries * dim).enumerate() {
+            let head = (self.kv_head * group + member) * dim;
             for (i, x) in x.chunks_exact(dim).enumerate() {
-                let at = ((block.query + i) * group + member) * dim;
-                to[at..at + dim].copy_from_slice(x);
+                let at = (start + block.query + i) * width + head;
+                assert!(at + dim <= to.len, "a row outside");
+                // SAFETY: just asserted; these rows of these heads are this task's alone.
+                unsafe { to.at.add(at).copy_from_nonoverlapping(x.as_ptr(), dim) };
             }
         }
     }
@@ -179,11 +184,10 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// `[n, group, head_dim]`.
-    fn forward(&self, [q, k, v]: Inputs<'_>) -> Result<Vec<f32>> {
+    /// Writes its heads' rows of `out`.
+    fn forward(&self, [q, k, v]: Inputs<'_>, out: &Heads) -> Result<()> {
         let ([(_, n), (_, m)], group) = (self.spans(), self.shape.group());
         let (dim, most) = (self.shape.head_dim, group * self.shape.block().min(n));
-        let mut out = vec![0.0; n * group * dim];
         let (mut scores, mut rows) = (vec![0.0; most * m], vec![0.0; 2 * most * dim]);
         let (queries, result) = rows.split_at_mut(most * dim);
         for block in self.blocks() {
@@ -194,21 +198,21 @@ impl Task<'_> {
             self.probabilities(Part::new(queries, count, dim, dim), k, &block, p)?;
             let p = Part::new(p, count, block.keys, block.keys);
             part_nn(p, self.keys(v, &block), result, dim, false)?;
-            self.scatter(result, &block, &mut out);
+            self.scatter(result, &block, out);
         }
-        Ok(out)
+        Ok(())
     }
 
-    /// The gradients of the queries `[n, group, head_dim]`, keys and values `[m, head_dim]`.
-    fn backward(&self, [q, k, v]: Inputs<'_>, dy: &[f32]) -> Result<[Vec<f32>; 3]> {
+    /// Writes its heads' rows of `dq`; the gradients of keys and values, `[m, head_dim]`.
+    fn backward(&self, [q, k, v]: Inputs<'_>, dy: &[f32], dq: &Heads) -> Result<[Vec<f32>; 2]> {
         let ([(_, n), (_, m)], group) = (self.spans(), self.shape.group());
         let (dim, most) = (self.shape.head_dim, group * self.shape.block().min(n));
-        let mut dq = vec![0.0; n * group * dim];
         let (mut dk, mut dv) = (vec![0.0; m * dim], vec![0.0; m * dim]);
-        let (mut scores, mut rows) = (vec![0.0; 3 * most * m], vec![0.0; 3 * most * dim]);
+        let (mut scores, mut rows) = (vec![0.0; 2 * most * m], vec![0.0; 3 * most * dim]);
         for block in self.blocks() {
             let (count, keys) = (group * block.queries, block.keys);
-            let [p, ds, turned] = three(&mut scores, count * keys);
+            let (p, ds) = scores.split_at_mut(most * m);
+            let (p, ds) = (&mut p[..count * keys], &mut ds[..count * keys]);
             let [queries, dout, result] = three(&mut rows, count * dim);
             self.gather(q, &block, queries);
             self.gather(dy, &block, dout);
@@ -216,20 +220,22 @@ impl Task<'_> {
                 (Part::new(queries, count, dim, dim), Part::new(dout, count, dim, dim));
             self.probabilities(queries, k, &block, p)?;
             part_nt(dout, self.keys(v, &block), ds, keys, false)?;
-            transpose(p, keys, turned);
-            let p_t = Part::new(turned, keys, count, count);
-            part_nn(p_t, dout, &mut dv[block.key * dim..], dim, true)?;
+            part_nn(
+                Part::new(p, count, keys, keys).t(),
+                dout,
+                &mut dv[block.key * dim..],
+                dim,
+                true,
+            )?;
             for (ds, p) in ds.chunks_exact_mut(keys).zip(p.chunks_exact(keys)) {
                 softmax_backward(p, ds, self.shape.scale());
             }
             let ds_part = Part::new(ds, count, keys, keys);
             part_nn(ds_part, self.keys(k, &block), result, dim, false)?;
-            self.scatter(result, &block, &mut dq);
-            transpose(ds, keys, turned);
-            let ds_t = Part::new(turned, keys, count, count);
-            part_nn(ds_t, queries, &mut dk[block.key * dim..], dim, true)?;
+            self.scatter(result, &block, dq);
+            part_nn(ds_part.t(), queries, &mut dk[block.key * dim..], dim, true)?;
         }
-        Ok([dq, dk, dv])
+        Ok([dk, dv])
     }
 }
 
@@ -240,21 +246,6 @@ fn three(x: &mut [f32], len: usize) -> [&mut [f32]; 3] {
     [a, b, &mut rest[..len]]
 }
 
-/// `y` becomes the transpose of `x`, rows of `columns` numbers.
-fn transpose(x: &[f32], columns: usize, y: &mut [f32]) {
-    const SQUARE: usize = 16; // a cache line of each side
-    let rows = x.len() / columns;
-    for first in (0..rows).step_by(SQUARE) {
-        for column in (0..columns).step_by(SQUARE) {
-            for i in first..rows.min(first + SQUARE) {
-                for j in column..columns.min(column + SQUARE) {
-                    y[j * rows + i] = x[i * columns + j];
-                }
-            }
-        }
-    }
-}
-
 /// Softmax attention of queries, keys and values: `out` is `[Tq, heads, head_dim]`.
 ///
 /// # Errors
@@ -262,11 +253,8 @@ fn transpose(x: &[f32], columns: usize, y: &mut [f32]) {
 pub fn attention(shape: &AttentionShape, inputs: [&[f32]; 3], out: &mut [f32]) -> Result<()> {
     shape.check(inputs, out)?;
     let tasks = shape.tasks();
-    let parts: Vec<Vec<f32>> =
-        tasks.par_iter().map(|task| task.forward(inputs)).collect::<Result<_>>()?;
-    let parts: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
-    join(&parts, &shape.cu_seqlens_q, shape.kv_heads, out);
-    Ok(())
+    let out = Heads { at: out.as_mut_ptr(), len: out.len() };
+    tasks.par_iter().with_max_len(1).try_for_each(|task| task.forward(inputs, &out))
 }
 
 /// The gradients of queries, keys and values for the gradient `dy` of the result; the scores are
@@ -283,29 +271,45 @@ pub fn attention_backward(
     shape.check(inputs, dy)?;
     shape.check([&*gradients[0], &*gradients[1], &*gradients[2]], dy)?;
     let tasks = shape.tasks();
-    let parts: Vec<[Vec<f32>; 3]> =
-        tasks.par_iter().map(|task| task.backward(inputs, dy)).collect::<Result<_>>()?;
-    let borders = [&shape.cu_seqlens_q, &shape.cu_seqlens_k, &shape.cu_seqlens_k];
-    for (i, (out, borders)) in gradients.into_iter().zip(borders).enumerate() {
+    let [dq, dk, dv] = gradients;
+    let dq = Heads { at: dq.as_mut_ptr(), len: dq.len() };
+    let task = |task: &Task<'_>| task.backward(inputs, dy, &dq);
+    let parts: Vec<[Vec<f32>; 2]> =
+        tasks.par_iter().with_max_len(1).map(task).collect::<Result<_>>()?;
+    for (i, out) in [dk, dv].into_iter().enumerate() {
         let parts: Vec<&[f32]> = parts.iter().map(|part| part[i].as_slice()).collect();
-        join(&parts, borders, shape.kv_heads, out);
+        join(&parts, &shape.cu_seqlens_k, shape.kv_heads, out);
     }
     Ok(())
 }
 
+/// A tensor like the queries, of which each task writes the rows of its sequence in its heads.
+struct Heads {
+    at: *mut f32,
+    len: usize,
+}
+
+// SAFETY: tasks write to parts of their own.
+unsafe impl Sync for Heads {}
+
 /// Puts the key/value heads of each sequence side by side.
 fn join(parts: &[&[f32]], borders: &[u32], kv_heads: usize, out: &mut [f32]) {
-    let mut at = 0;
+    let width = out.len() / borders.last().map_or(1, |&end| (end as usize).max(1));
+    let mut rest = out;
+    let mut sequences = Vec::with_capacity(borders.len());
     for (parts, span) in parts.chunks_exact(kv_heads).zip(borders.windows(2)) {
-        let rows = (span[1] - span[0]) as usize;
-        for row in 0..rows {
-            for part in parts {
-                let width = part.len() / rows;
-                out[at..at + width].copy_from_slice(&part[row * width..][..width]);
-                at += width;
+        let (here, left) = rest.split_at_mut((span[1] - span[0]) as usize * width);
+        sequences.push((parts, here));
+        rest = left;
+    }
+    sequences.into_par_iter().for_each(|(parts, out)| {
+        let part_width = width / kv_heads;
+        for (row, out) in out.chunks_exact_mut(width.max(1)).enumerate() {
+            for (part, out) in parts.iter().zip(out.chunks_exact_mut(part_width)) {
+                out.copy_from_slice(&part[row * part_width..][..part_width]);
             }
         }
-    }
+    });
 }
 
 vectorised! {
@@ -323,10 +327,15 @@ vectorised! {
                 lanes[i] += x[i];
             }
         }
-        for (i, x) in chunks.into_remainder().iter_mut().enumerate() {
-            *x = exp((*x - max) * factor);
-            lanes[i] += *x;
+        // The rest as a whole vector: an exponential costs the same for one number as for all.
+        let rest = chunks.into_remainder();
+        let mut last = [f32::NEG_INFINITY; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        for i in 0..LANES {
+            last[i] = exp((last[i] - max) * factor);
+            lanes[i] += last[i];
         }
+        rest.copy_from_slice(&last[..rest.len()]);
         let scale = 1.0 / total(lanes);
         for x in row {
             *x *= scale;

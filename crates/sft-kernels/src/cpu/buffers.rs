@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use super::reduce::{clear, copy};
+
 /// Hands out matrices and takes them back: what a step of training needs, the next one finds. Fresh
 /// memory costs a page fault every 4 KiB, which on the sizes of activations is as dear as the
 /// arithmetic.
@@ -45,14 +47,14 @@ impl Buffers {
     /// `rows` of `width` zeros.
     pub fn zeros(&self, rows: usize, width: usize) -> Buffer {
         let mut buffer = self.take(rows, width);
-        buffer.fill(0.0);
+        clear(&mut buffer);
         buffer
     }
 
     /// A copy of `values`, rows of `width` numbers.
     pub fn copy(&self, values: &[f32], width: usize) -> Buffer {
         let mut buffer = self.take(values.len() / width.max(1), width);
-        buffer.copy_from_slice(values);
+        copy(values, &mut buffer);
         buffer
     }
 

@@ -1,9 +1,12 @@
 //! The LoRA linear layer, forward and backward.
 
 use candle_core::Result;
+use rayon::prelude::*;
 
 use super::{Buffer, Buffers, Dropout, reduce::scale};
-use crate::matmul::{Matrix, Start, matmul_nn, matmul_nt};
+use crate::matmul::{
+    Matrix, Start, Update, matmul_nn, matmul_nn_updated, matmul_nt, matmul_nt_updated, matmul_tn,
+};
 
 /// The trainable side of a layer.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +30,26 @@ pub struct LoraGradients {
     pub a: Vec<f32>,
     /// `[out, r]`.
     pub b: Vec<f32>,
+}
+
+/// `y = start + x W^T + s drop(x) A^T B^T` for `t` rows: `x` is `[t, in]`, `y` `[t, out]`. Returns
+/// [`lora_down`], which the backward pass asks for.
+///
+/// # Errors
+/// When a length does not fit.
+pub fn lora_forward(
+    x: &[f32],
+    t: usize,
+    w: &Matrix<'_>,
+    start: Start<'_>,
+    lora: &Lora<'_>,
+    y: &mut [f32],
+    buffers: &Buffers,
+) -> Result<Buffer> {
+    let down = lora_down(x, t, w.cols(), lora, buffers)?;
+    let update = Update { x: &down, w: Matrix::f32(lora.b, w.rows(), lora.r)? };
+    matmul_nt_updated(x, t, w, start, Some(&update), y)?;
+    Ok(down)
 }
 
 /// `s drop(x) A^T` for `x` `[t, input]`: `[t, r]`.
@@ -54,19 +77,11 @@ pub fn lora_down(
     Ok(down)
 }
 
-/// Adds the update to `y` `[t, out]`: `y += down B^T`, with `down` from [`lora_down`].
+/// The backward pass for the gradient `dy` `[t, out]` of `y`: the gradients of the adapter, and
+/// where it is wanted that of the input, `dx = start + ...`.
 ///
-/// # Errors
-/// When a length does not fit.
-pub fn lora_up(down: &[f32], t: usize, out: usize, lora: &Lora<'_>, y: &mut [f32]) -> Result<()> {
-    matmul_nt(down, t, &Matrix::f32(lora.b, out, lora.r)?, Start::Existing, y)
-}
-
-/// The adapter's part of the backward pass of a layer `[out, input]`, for the gradient `dy`
-/// `[t, out]` of `y`.
-///
-/// With `z = drop(x)`, `u = s z A^T` (`down`) and `v = s dy B`: `dA = v^T z`, `dB = dy^T u`, and
-/// `drop(v A)` is added to `dx` where the input's gradient is wanted.
+/// With `z = drop(x)`, `u = s z A^T` (`down`) and `v = s dy B`: `dA = v^T z`, `dB = dy^T u`,
+/// `dx = dy W + drop(v A)`.
 ///
 /// # Errors
 /// When a length does not fit.
@@ -76,56 +91,51 @@ pub fn lora_backward(
     t: usize,
     x: &[f32],
     down: &[f32],
-    [out, input]: [usize; 2],
+    w: &Matrix<'_>,
     lora: &Lora<'_>,
-    dx: Option<&mut [f32]>,
+    dx: Option<(Start<'_>, &mut [f32])>,
     buffers: &Buffers,
 ) -> Result<LoraGradients> {
-    let r = lora.r;
+    let (out, input, r) = (w.rows(), w.cols(), lora.r);
     let (a, b) = (Matrix::f32(lora.a, r, input)?, Matrix::f32(lora.b, out, r)?);
-
-    let mut dropped = None;
-    if let Some(dropout) = lora.dropout {
-        let mut z = buffers.take(t, input);
-        dropout.apply(input, x, &mut z)?;
-        dropped = Some(z);
-    }
-    let z = dropped.as_deref().unwrap_or(x);
     let mut v = buffers.take(t, r);
     matmul_nn(dy, t, &b, Start::Zero, &mut v)?;
     scale(&mut v, lora.scale);
 
-    // The narrow side is the one whose rows pass: the wide one is read in place.
+    // The narrow side is the one that turns: the wide one is read in place.
     let mut gradients = LoraGradients { a: vec![0.0; r * input], b: vec![0.0; out * r] };
-    let mut narrow = buffers.take(t, r);
-    transpose(&v, t, r, &mut narrow); // [r, t]
-    matmul_nn(&narrow, r, &Matrix::f32(z, t, input)?, Start::Zero, &mut gradients.a)?;
-    transpose(down, t, r, &mut narrow);
     let mut db = buffers.take(r, out);
-    matmul_nn(&narrow, r, &Matrix::f32(dy, t, out)?, Start::Zero, &mut db)?;
-    transpose(&db, r, out, &mut gradients.b);
-
-    if let Some(dx) = dx {
-        match lora.dropout {
-            Some(dropout) => {
-                let mut through = dropped.unwrap_or_else(|| buffers.take(t, input));
-                matmul_nn(&v, t, &a, Start::Zero, &mut through)?;
-                dropout.add(input, &through, dx)?;
-            }
-            None => matmul_nn(&v, t, &a, Start::Existing, dx)?,
+    matmul_tn(down, r, &Matrix::f32(dy, t, out)?, &mut db)?;
+    transpose(&db, out, &mut gradients.b);
+    drop(db);
+    let Some(dropout) = lora.dropout else {
+        matmul_tn(&v, r, &Matrix::f32(x, t, input)?, &mut gradients.a)?;
+        if let Some((start, dx)) = dx {
+            matmul_nn_updated(dy, t, w, start, Some(&Update { x: &v, w: a }), dx)?;
         }
+        return Ok(gradients);
+    };
+    let mut wide = buffers.take(t, input);
+    dropout.apply(input, x, &mut wide)?;
+    matmul_tn(&v, r, &Matrix::f32(&wide, t, input)?, &mut gradients.a)?;
+    if let Some((start, dx)) = dx {
+        matmul_nn(dy, t, w, start, dx)?;
+        matmul_nn(&v, t, &a, Start::Zero, &mut wide)?;
+        dropout.add(input, &wide, dx)?;
     }
     Ok(gradients)
 }
 
-/// `[rows, columns]` to `[columns, rows]`; one of the sides is small.
-fn transpose(x: &[f32], rows: usize, columns: usize, y: &mut [f32]) {
-    if columns == 0 {
-        return;
-    }
-    for (i, row) in x.chunks_exact(columns).enumerate() {
-        for (j, &x) in row.iter().enumerate() {
-            y[j * rows + i] = x;
+/// `x`, rows of `columns` numbers, with rows and columns exchanged.
+fn transpose(x: &[f32], columns: usize, y: &mut [f32]) {
+    const SQUARE: usize = 16; // a cache line of each side
+    let rows = x.len() / columns.max(1);
+    y.par_chunks_mut((SQUARE * rows).max(1)).enumerate().for_each(|(i, y)| {
+        let first = i * SQUARE;
+        for (j, y) in y.chunks_exact_mut(rows).enumerate() {
+            for (i, y) in y.iter_mut().enumerate() {
+                *y = x[i * columns + first + j];
+            }
         }
-    }
+    });
 }

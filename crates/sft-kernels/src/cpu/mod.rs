@@ -4,6 +4,7 @@
 //! They write where they are told to, so that a decoder with a backward pass of its own keeps what
 //! it needs and nothing else.
 
+mod attend_one;
 mod attention;
 mod buffers;
 mod cross_entropy;
@@ -16,14 +17,15 @@ mod rope;
 mod swiglu;
 pub(crate) mod vector;
 
+pub use attend_one::attend_one;
 pub use attention::{AttentionShape, attention, attention_backward};
 pub use buffers::{Buffer, Buffers};
 pub use cross_entropy::cross_entropy;
 pub use dropout::Dropout;
 pub use locked::Locked;
-pub use lora::{Lora, LoraGradients, lora_backward, lora_down, lora_up};
+pub use lora::{Lora, LoraGradients, lora_backward, lora_down, lora_forward};
 pub use norm::{rms_norm, rms_norm_backward};
-pub use reduce::{add, add_row, gather, scale, scatter_add};
+pub use reduce::{add_row, copy, gather, scale, scatter_add};
 pub use rope::{Turn, rope};
 pub use swiglu::{swiglu, swiglu_backward};
 

@@ -9,15 +9,14 @@ pub fn scale(x: &mut [f32], factor: f32) {
     x.par_chunks_mut(GRAIN).for_each(|x| x.iter_mut().for_each(|x| *x *= factor));
 }
 
-/// `y += x`.
-///
-/// # Panics
-/// When the lengths differ.
-pub fn add(x: &[f32], y: &mut [f32]) {
-    assert_eq!(x.len(), y.len(), "slices that do not fit");
-    y.par_chunks_mut(GRAIN).zip(x.par_chunks(GRAIN)).for_each(|(y, x)| {
-        y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
-    });
+/// `y = 0`.
+pub(super) fn clear(y: &mut [f32]) {
+    y.par_chunks_mut(GRAIN).for_each(|y| y.fill(0.0));
+}
+
+/// `y = x`, of one length.
+pub fn copy(x: &[f32], y: &mut [f32]) {
+    y.par_chunks_mut(GRAIN).zip(x.par_chunks(GRAIN)).for_each(|(y, x)| y.copy_from_slice(x));
 }
 
 /// Adds a row to every row of `y`.
@@ -35,9 +34,10 @@ pub fn add_row(row: &[f32], y: &mut [f32]) {
 /// When a row is not there, or `y` has another length.
 pub fn gather(x: &[f32], width: usize, rows: &[u32], y: &mut [f32]) {
     assert_eq!(y.len(), rows.len() * width, "slices that do not fit");
-    for (&row, y) in rows.iter().zip(y.chunks_exact_mut(width.max(1))) {
+    let rows = rows.par_iter().zip(y.par_chunks_exact_mut(width.max(1)));
+    rows.with_min_len(rows_a_task(width)).for_each(|(&row, y)| {
         y.copy_from_slice(&x[row as usize * width..][..width]);
-    }
+    });
 }
 
 /// Adds the rows of `x` `[rows, width]` to those of `y` `[T, width]` that `rows` names.

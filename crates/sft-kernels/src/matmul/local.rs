@@ -11,12 +11,18 @@ pub(crate) struct Part<'a> {
     rows: usize,
     cols: usize,
     stride: usize,
+    turned: bool,
 }
 
 impl<'a> Part<'a> {
     pub(crate) fn new(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Self {
         assert!(cols <= stride && extent(rows, cols, stride) <= data.len(), "a part outside");
-        Self { data, rows, cols, stride }
+        Self { data, rows, cols, stride, turned: false }
+    }
+
+    /// The transpose, as the first factor of a product.
+    pub(crate) fn t(self) -> Self {
+        Self { rows: self.cols, cols: self.rows, turned: !self.turned, ..self }
     }
 }
 
@@ -58,6 +64,7 @@ fn product(
     stride: usize,
     add: bool,
 ) -> Result<()> {
+    assert!(!w.turned, "the second factor is read in rows");
     assert!(width <= stride && extent(x.rows, width, stride) <= y.len(), "a result outside");
     if x.rows * width == 0 {
         return Ok(());
@@ -74,6 +81,7 @@ fn product(
         rows: x.rows,
         x: x.data.as_ptr().cast(), // an f32 is a cell
         x_stride: x.stride,
+        turned: x.turned,
         y: y.as_mut_ptr(),
         y_stride: stride,
         add,
@@ -90,6 +98,10 @@ mod tests {
     use super::*;
     use crate::random::uniform;
 
+    fn transposed(x: &[f32], rows: usize, cols: usize, stride: usize) -> Vec<f32> {
+        (0..rows * cols).map(|i| x[i % rows * stride + i / rows]).collect()
+    }
+
     #[test]
     fn parts_are_multiplied_where_they_lie() {
         let (m, k, n) = (21, 70, 53);
@@ -100,6 +112,10 @@ mod tests {
             let x_part = Part::new(&x[3..], m, k, 80);
             part_nt(x_part, Part::new(&w[1..], n, k, 75), &mut nt[2..], 64, add).unwrap();
             part_nn(x_part, Part::new(&u[5..], k, n, 60), &mut nn[2..], 64, add).unwrap();
+            let (mut turned, turned_x) = (before.clone(), transposed(&x[3..], m, k, 80));
+            let turned_x = Part::new(&turned_x, k, m, m).t();
+            part_nn(turned_x, Part::new(&u[5..], k, n, 60), &mut turned[2..], 64, add).unwrap();
+            assert_eq!(turned, nn);
             for i in 0..m * 64 {
                 let (row, column) = ((i + 62) / 64, (i + 62) % 64);
                 let inside = (1..=m).contains(&row) && column < n;

@@ -1,4 +1,4 @@
-//! Products of f32 activations with a weight, f32 or bf16, that is read where it lies.
+//! Products of f32 activations with a weight, f32, bf16 or quantised, that is read where it lies.
 //!
 //! No copy of the weight exists beyond a panel of 24 KiB in each thread's L1 cache, so that the
 //! weight may be a memory map larger than the memory. What a packer puts into a panel is all that
@@ -18,7 +18,9 @@ mod local;
 mod pack;
 mod path;
 mod product;
+mod quantised;
 mod rect;
+mod source;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -29,6 +31,7 @@ use candle_core::Result;
 pub(crate) use local::{Part, part_nn, part_nt};
 use path::Path;
 pub use path::reference;
+pub use quantised::Quantised;
 pub use weight::Matrix;
 
 /// What a product is added to.
@@ -42,6 +45,16 @@ pub enum Start<'a> {
     Existing,
 }
 
+/// A product of the same form that is added while the result lies in the cache: what an adapter of
+/// low rank adds to its layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Update<'a> {
+    /// Rows of activations of its own.
+    pub x: &'a [f32],
+    /// The weight that they are multiplied with.
+    pub w: Matrix<'a>,
+}
+
 /// Which side of the weight is summed over.
 #[derive(Clone, Copy, Debug)]
 enum Form {
@@ -49,6 +62,16 @@ enum Form {
     Nt,
     /// `x W`.
     Nn,
+}
+
+impl Form {
+    /// Terms in a sum, and sums in a row of the result.
+    fn sides(self, w: &Matrix<'_>) -> (usize, usize) {
+        match self {
+            Self::Nt => (w.cols, w.rows),
+            Self::Nn => (w.rows, w.cols),
+        }
+    }
 }
 
 /// `y = start + x W^T` for `t` rows: `x` is `[t, cols]`, `y` `[t, rows]`.
@@ -62,7 +85,7 @@ pub fn matmul_nt(
     start: Start<'_>,
     y: &mut [f32],
 ) -> Result<()> {
-    product::product(Path::chosen()?, Form::Nt, x, t, w, start, y)
+    matmul_nt_updated(x, t, w, start, None, y)
 }
 
 /// `dx = start + dy W` for `t` rows: `dy` is `[t, rows]`, `dx` `[t, cols]`.
@@ -76,5 +99,44 @@ pub fn matmul_nn(
     start: Start<'_>,
     dx: &mut [f32],
 ) -> Result<()> {
-    product::product(Path::chosen()?, Form::Nn, dy, t, w, start, dx)
+    matmul_nn_updated(dy, t, w, start, None, dx)
+}
+
+/// [`matmul_nt`], and `y += u B^T` with an update `(u, B)`: `u` is `[t, r]`, `B` `[rows, r]`.
+///
+/// # Errors
+/// When a length does not fit, or `SFT_KERNELS` names a path that the processor lacks.
+pub fn matmul_nt_updated(
+    x: &[f32],
+    t: usize,
+    w: &Matrix<'_>,
+    start: Start<'_>,
+    update: Option<&Update<'_>>,
+    y: &mut [f32],
+) -> Result<()> {
+    product::product(Path::chosen()?, Form::Nt, x, t, w, start, update, y)
+}
+
+/// [`matmul_nn`], and `dx += v A` with an update `(v, A)`: `v` is `[t, r]`, `A` `[r, cols]`.
+///
+/// # Errors
+/// When a length does not fit, or `SFT_KERNELS` names a path that the processor lacks.
+pub fn matmul_nn_updated(
+    dy: &[f32],
+    t: usize,
+    w: &Matrix<'_>,
+    start: Start<'_>,
+    update: Option<&Update<'_>>,
+    dx: &mut [f32],
+) -> Result<()> {
+    product::product(Path::chosen()?, Form::Nn, dy, t, w, start, update, dx)
+}
+
+/// `y = x^T W` with an f32 matrix `[t, n]`: `x` is `[t, columns]`, `y` `[columns, n]`.
+///
+/// # Errors
+/// When the matrix is not f32, a length does not fit, or `SFT_KERNELS` names a path that the
+/// processor lacks.
+pub fn matmul_tn(x: &[f32], columns: usize, w: &Matrix<'_>, y: &mut [f32]) -> Result<()> {
+    product::product_tn(Path::chosen()?, x, columns, w, y)
 }

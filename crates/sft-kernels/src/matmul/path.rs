@@ -11,7 +11,7 @@ use super::lanes::{Avx2, Avx512, Avx512Bf16};
 use super::{
     dot::{self, DotTask},
     lanes::{Lanes, Portable},
-    tile::{self, PanelTask},
+    tile::{self, PanelTask, Tile},
     weight::Values,
 };
 
@@ -73,9 +73,14 @@ macro_rules! compiled {
             unsafe { dot::dots::<$lanes>(task) }
         }
         $(#[target_feature(enable = $features)])?
+        unsafe fn tile(tile: &Tile) {
+            // SAFETY: as above.
+            unsafe { tile::tile::<$lanes>(tile) }
+        }
+        $(#[target_feature(enable = $features)])?
         unsafe fn panels(task: &PanelTask<'_>) {
             // SAFETY: as above.
-            unsafe { tile::panels::<$lanes>(task) }
+            unsafe { tile::panels::<$lanes>(task, tile) }
         }
         Kernels {
             paired: <$lanes>::PAIRED,

@@ -6,7 +6,7 @@ use candle_core::{Result, bail};
 use rayon::prelude::*;
 
 use super::{
-    Form, Matrix, Start,
+    Form, Matrix, Start, Update,
     dot::DotTask,
     path::{Kernels, Path},
     tile::PanelTask,
@@ -25,7 +25,8 @@ const TASKS: usize = 4;
 /// Bytes of weight for which a thread of its own is worth waking.
 const PIECE_BYTES: usize = 32 * 1024;
 
-/// `y = start + x W^T` or `y = start + x W` on one path.
+/// `y = start + x W^T` or `y = start + x W` on one path, and an update of the same form.
+#[allow(clippy::too_many_arguments)] // the operands of one product
 pub(super) fn product(
     path: Path,
     form: Form,
@@ -33,12 +34,17 @@ pub(super) fn product(
     t: usize,
     w: &Matrix<'_>,
     start: Start<'_>,
+    update: Option<&Update<'_>>,
     y: &mut [f32],
 ) -> Result<()> {
-    let (depth, width) = match form {
-        Form::Nt => (w.cols, w.rows),
-        Form::Nn => (w.rows, w.cols),
-    };
+    let (depth, width) = form.sides(w);
+    let update = update.filter(|update| form.sides(&update.w).0 > 0);
+    if let Some(update) = update {
+        let (rank, wide) = form.sides(&update.w);
+        if update.x.len() != t * rank || wide != width {
+            bail!("an update of {} numbers to {wide} for {t} rows of {width}", update.x.len())
+        }
+    }
     if x.len() != t * depth || y.len() != t * width {
         bail!("{} inputs and {} outputs for {t} rows of {depth} and {width}", x.len(), y.len())
     }
@@ -58,23 +64,66 @@ pub(super) fn product(
     if depth == 0 && !add {
         y.fill(0.0);
     }
-    if t == 0 || depth == 0 || width == 0 {
+    if t == 0 || width == 0 {
         return Ok(());
     }
-    let job = Job { kernels: path.kernels(w.values), form, w, depth, width, add };
+    let job = Job { kernels: path.kernels(w.values), form, w, depth, width, add, turned: None };
+    if depth == 0 {
+        return match update {
+            Some(update) => product(path, form, update.x, t, &update.w, Start::Existing, None, y),
+            None => Ok(()),
+        };
+    }
+    let update = update.map(|update| {
+        let kernels = path.kernels(update.w.values);
+        (
+            update.x,
+            Job {
+                kernels,
+                form,
+                w: &update.w,
+                depth: form.sides(&update.w).0,
+                width,
+                add: true,
+                turned: None,
+            },
+        )
+    });
+    let update = update.as_ref().map(|(x, job)| (*x, job));
     if matches!(form, Form::Nt) && t <= FEW_ROWS {
-        job.in_place(x, t, y);
+        job.in_place(x, t, update, y);
     } else {
-        job.through_panels(x, t, y);
+        job.through_panels(x, t, update, y);
     }
     Ok(())
 }
 
-/// A pointer into an operand, for every task.
-struct Shared<T>(T);
+/// `y = x^T W` for `x` `[w.rows, columns]`, on one path.
+pub(super) fn product_tn(
+    path: Path,
+    x: &[f32],
+    columns: usize,
+    w: &Matrix<'_>,
+    y: &mut [f32],
+) -> Result<()> {
+    let (depth, width) = Form::Nn.sides(w);
+    if x.len() != depth * columns || y.len() != columns * width {
+        bail!("{} inputs and {} outputs for {depth} by {columns} and {width}", x.len(), y.len())
+    }
+    let Values::F32(_) = w.values else { bail!("an f32 matrix was expected") };
+    if depth == 0 {
+        y.fill(0.0);
+    }
+    if !x.is_empty() && width > 0 {
+        let (kernels, turned) = (path.kernels(w.values), Some(columns));
+        let job = Job { kernels, form: Form::Nn, w, depth, width, add: false, turned };
+        job.through_panels(x, columns, None, y);
+    }
+    Ok(())
+}
 
-// SAFETY: while the tasks run, nobody writes to the activations.
-unsafe impl Sync for Shared<*const u32> {}
+/// A pointer into the output, for every task.
+struct Shared<T>(T);
 
 // SAFETY: each task touches entries of the output that are its own.
 unsafe impl Sync for Shared<*mut f32> {}
@@ -87,6 +136,8 @@ impl<T: Copy> Shared<T> {
 
 /// A product in which nothing is empty.
 struct Job<'a> {
+    /// Numbers in a row of the activations' memory, where its columns are their rows.
+    turned: Option<usize>,
     kernels: Kernels,
     form: Form,
     w: &'a Matrix<'a>,
@@ -103,45 +154,80 @@ impl Job<'_> {
                 cells.iter_mut().zip(row).for_each(|(cell, x)| *cell = x.to_bits());
             }
             // SAFETY: the path is available, and `cells` has room for the row.
-            Values::Bf16(_) => unsafe { (self.kernels.pack_row)(row, cells) },
+            Values::Bf16(_) | Values::Quantised(_) => unsafe {
+                (self.kernels.pack_row)(row, cells);
+            },
         }
     }
 
-    /// `y = x W^T` for few rows.
-    fn in_place(&self, x: &[f32], t: usize, y: &mut [f32]) {
-        let lanes = self.kernels.lanes;
-        let steps = self.depth.div_ceil(2 * lanes);
-        let stride = steps * if self.kernels.paired { lanes } else { 2 * lanes };
-        let mut cells = vec![0; t * stride];
-        let rows = cells.par_chunks_exact_mut(stride).zip(x.par_chunks_exact(self.depth));
-        rows.with_min_len(PIECE_BYTES.div_ceil(4 * self.depth))
-            .for_each(|(cells, row)| self.pack(row, cells));
-
-        let (x, y) = (Shared(cells.as_ptr()), Shared(y.as_mut_ptr()));
+    /// `y = x W^T` for few rows, and an update of it.
+    fn in_place(&self, x: &[f32], t: usize, update: Option<(&[f32], &Job<'_>)>, y: &mut [f32]) {
+        let cells = self.packed(x, t);
+        let update = update.map(|(x, job)| (job.packed(x, t), job));
+        let y = Shared(y.as_mut_ptr());
         let piece = self
             .width
             .div_ceil(PIECES * rayon::current_num_threads())
             .max(PIECE_BYTES.div_ceil(self.w.bytes_each() * self.depth))
             .next_multiple_of(4);
         (0..self.width.div_ceil(piece)).into_par_iter().with_max_len(1).for_each(|i| {
-            let task = DotTask {
-                w: self.w.values,
-                w_cols: self.w.cols,
-                columns: i * piece..((i + 1) * piece).min(self.width),
-                rows: t,
-                x: x.get(),
-                x_stride: stride,
-                y: y.get(),
-                y_stride: self.width,
-                add: self.add,
-            };
-            // SAFETY: the path is available; `x` was packed for it, and the columns are this task's.
-            unsafe { (self.kernels.dots)(&task) }
+            let columns = i * piece..((i + 1) * piece).min(self.width);
+            // SAFETY: the rows were packed by the job that reads them, and the columns of `y` are
+            // this task's.
+            unsafe {
+                self.dots(&cells, t, columns.clone(), y.get());
+                if let Some((cells, job)) = &update {
+                    job.dots(cells, t, columns, y.get());
+                }
+            }
         });
     }
 
+    /// Cells between rows that are multiplied in place.
+    fn stride(&self) -> usize {
+        let lanes = self.kernels.lanes;
+        let steps = self.depth.div_ceil(2 * lanes);
+        steps * if self.kernels.paired { lanes } else { 2 * lanes }
+    }
+
+    /// Few rows as [`Self::dots`] reads them.
+    fn packed(&self, x: &[f32], t: usize) -> Vec<u32> {
+        let stride = self.stride();
+        let mut cells = vec![0; t * stride];
+        let rows = cells.par_chunks_exact_mut(stride).zip(x.par_chunks_exact(self.depth));
+        rows.with_min_len(PIECE_BYTES.div_ceil(4 * self.depth))
+            .for_each(|(cells, row)| self.pack(row, cells));
+        cells
+    }
+
+    /// Some columns of `y` `[t, width]`.
+    ///
+    /// # Safety
+    /// `cells` are from [`Self::packed`]; nobody else touches the columns of `y`.
+    unsafe fn dots(&self, cells: &[u32], t: usize, columns: Range<usize>, y: *mut f32) {
+        let task = DotTask {
+            w: self.w.values,
+            w_cols: self.w.cols,
+            columns,
+            rows: t,
+            x: cells.as_ptr(),
+            x_stride: self.stride(),
+            y,
+            y_stride: self.width,
+            add: self.add,
+        };
+        // SAFETY: the path is available; the rest is the caller's promise.
+        unsafe { (self.kernels.dots)(&task) }
+    }
+
     /// Either product for many rows: each task multiplies some rows with some columns.
-    fn through_panels(&self, x: &[f32], t: usize, y: &mut [f32]) {
+    fn through_panels(
+        &self,
+        x: &[f32],
+        t: usize,
+        update: Option<(&[f32], &Job<'_>)>,
+        y: &mut [f32],
+    ) {
         let threads = rayon::current_num_threads();
         let (tile_rows, width) = (self.kernels.rows, self.kernels.width);
         let panels = self.width.div_ceil(width);
@@ -158,20 +244,25 @@ impl Job<'_> {
         let y = Shared(y.as_mut_ptr());
         (0..across * down).into_par_iter().with_max_len(1).for_each(|i| {
             let (row, column) = (i % down * rows, i / down * columns);
-            let x = &x[row * self.depth..][..rows.min(t - row) * self.depth];
+            let rows = row..(row + rows).min(t);
             let columns = column..(column + columns).min(self.width);
-            // SAFETY: `y` has a row for each of `x`, and the entries are this task's.
-            unsafe { self.task(x, columns, y.get().wrapping_add(row * self.width)) };
+            let y = y.get().wrapping_add(row * self.width);
+            // SAFETY: `y` has so many rows, and the entries are this task's.
+            unsafe { self.task(x, rows.clone(), columns.clone(), y) };
+            if let Some((x, job)) = update {
+                // The result is still in the cache.
+                // SAFETY: as before.
+                unsafe { job.task(x, rows, columns, y) };
+            }
         });
     }
 
-    /// Some columns of the product of some rows.
+    /// Some columns of the product of some rows of `x`.
     ///
     /// # Safety
-    /// `y` points to a row of the result for each row of `x`, in which nobody else touches
+    /// `y` points to the first of as many rows of the result, in which nobody else touches
     /// `columns`.
-    unsafe fn task(&self, x: &[f32], columns: Range<usize>, y: *mut f32) {
-        let x_rows = x.len() / self.depth;
+    unsafe fn task(&self, x: &[f32], rows: Range<usize>, columns: Range<usize>, y: *mut f32) {
         let run = |x: *const u32, x_stride| {
             let task = PanelTask {
                 form: self.form,
@@ -179,9 +270,10 @@ impl Job<'_> {
                 w_cols: self.w.cols,
                 depth: self.depth,
                 columns,
-                rows: x_rows,
+                rows: rows.len(),
                 x,
                 x_stride,
+                turned: self.turned.is_some(),
                 y,
                 y_stride: self.width,
                 add: self.add,
@@ -190,17 +282,20 @@ impl Job<'_> {
             // the caller's promise.
             unsafe { (self.kernels.panels)(&task) }
         };
+        if let Some(columns) = self.turned {
+            return run(x[rows.start..].as_ptr().cast(), columns); // an f32 is a cell
+        }
+        let x = &x[rows.start * self.depth..rows.end * self.depth];
         if !self.kernels.paired {
             return run(x.as_ptr().cast(), self.depth); // an f32 is a cell
         }
         // An odd number of cache lines: rows a power of two apart would share a set of the cache.
         let stride = (self.depth.div_ceil(32) | 1) * 16;
         PACKED.with_borrow_mut(|cells| {
-            let rows = x.chunks_exact(self.depth);
             if cells.len() < rows.len() * stride {
                 cells.resize(rows.len() * stride, 0);
             }
-            for (row, cells) in rows.zip(cells.chunks_exact_mut(stride)) {
+            for (row, cells) in x.chunks_exact(self.depth).zip(cells.chunks_exact_mut(stride)) {
                 self.pack(row, cells);
             }
             run(cells.as_ptr(), stride);

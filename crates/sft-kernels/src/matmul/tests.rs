@@ -3,7 +3,11 @@
 
 use half::bf16;
 
-use super::{Form, Matrix, Start, path::Path, product::product};
+use super::{
+    Form, Matrix, Quantised, Start, Update,
+    path::Path,
+    product::{product, product_tn},
+};
 use crate::random::uniform;
 
 /// Rows of activations, rows and columns of the weight: no multiple of anything, one and few rows,
@@ -40,12 +44,25 @@ struct Weight {
 enum Stored {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
+    /// And what it stands for.
+    Quantised(Quantised, Vec<f32>),
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Storage {
     F32,
     Bf16,
+    Nf4,
+    Int8,
+}
+
+const STORAGES: [Storage; 4] = [Storage::F32, Storage::Bf16, Storage::Nf4, Storage::Int8];
+
+impl Stored {
+    fn quantised(matrix: Quantised) -> Self {
+        let rounded = matrix.dequantise().into_iter().map(|x| bf16::from_f32(x).to_f32()).collect();
+        Self::Quantised(matrix, rounded)
+    }
 }
 
 impl Weight {
@@ -53,6 +70,8 @@ impl Weight {
         let stored = match storage {
             Storage::F32 => Stored::F32(values),
             Storage::Bf16 => Stored::Bf16(values.into_iter().map(bf16::from_f32).collect()),
+            Storage::Nf4 => Stored::quantised(Quantised::nf4(&values, rows, cols).unwrap()),
+            Storage::Int8 => Stored::quantised(Quantised::int8(&values, rows, cols).unwrap()),
         };
         Self { stored, rows, cols }
     }
@@ -65,12 +84,13 @@ impl Weight {
         match &self.stored {
             Stored::F32(values) => Matrix::f32(values, self.rows, self.cols).unwrap(),
             Stored::Bf16(values) => Matrix::bf16(values, self.rows, self.cols).unwrap(),
+            Stored::Quantised(matrix, _) => matrix.matrix(),
         }
     }
 
     fn at(&self, i: usize) -> f64 {
         match &self.stored {
-            Stored::F32(values) => f64::from(values[i]),
+            Stored::F32(values) | Stored::Quantised(_, values) => f64::from(values[i]),
             Stored::Bf16(values) => values[i].to_f64(),
         }
     }
@@ -79,6 +99,7 @@ impl Weight {
         match &mut self.stored {
             Stored::F32(values) => values[i] = value,
             Stored::Bf16(values) => values[i] = bf16::from_f32(value),
+            Stored::Quantised(..) => unreachable!("its numbers are finite"),
         }
     }
 
@@ -99,7 +120,7 @@ fn sides(form: Form, rows: usize, cols: usize) -> (usize, usize) {
 /// Calls `check` with (path, storage, form, t, rows, cols) of every case.
 fn cases(mut check: impl FnMut(Path, Storage, Form, usize, usize, usize)) {
     for path in Path::available() {
-        for storage in [Storage::F32, Storage::Bf16] {
+        for storage in STORAGES {
             for form in [Form::Nt, Form::Nn] {
                 for (t, rows, cols) in SIZES {
                     check(path, storage, form, t, rows, cols);
@@ -122,7 +143,7 @@ fn products_are_those_of_f64() {
                 Start::Existing => before.clone(),
                 _ => vec![f32::NAN; t * width], // must be overwritten
             };
-            product(path, form, &x, t, &matrix, start, &mut y).unwrap();
+            product(path, form, &x, t, &matrix, start, None, &mut y).unwrap();
             for (i, &y) in y.iter().enumerate() {
                 let (row, column) = (i / width, i % width);
                 let first = match start {
@@ -163,7 +184,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let matrix = w.matrix();
         let results = pools.each_ref().map(|pool| {
             let mut y = vec![0f32; t * width];
-            pool.install(|| product(path, form, &x, t, &matrix, Start::Zero, &mut y)).unwrap();
+            pool.install(|| product(path, form, &x, t, &matrix, Start::Zero, None, &mut y))
+                .unwrap();
             y.iter().map(|y| y.to_bits()).collect::<Vec<_>>()
         });
         for result in &results[1..] {
@@ -175,6 +197,9 @@ fn results_do_not_depend_on_the_number_of_threads() {
 #[test]
 fn what_is_not_finite_stays_in_its_row_or_column() {
     cases(|path, storage, form, t, rows, cols| {
+        if matches!(storage, Storage::Nf4 | Storage::Int8) {
+            return; // its numbers are finite
+        }
         let (depth, width) = sides(form, rows, cols);
         let (mut x, mut w) = (values(1, t * depth), Weight::random(storage, 2, rows, cols));
         let (bad_row, bad_column) = (t - 1, width - 1);
@@ -186,7 +211,7 @@ fn what_is_not_finite_stays_in_its_row_or_column() {
         w.set(at, f32::INFINITY);
         let matrix = w.matrix();
         let mut y = vec![0f32; t * width];
-        product(path, form, &x, t, &matrix, Start::Zero, &mut y).unwrap();
+        product(path, form, &x, t, &matrix, Start::Zero, None, &mut y).unwrap();
         for (i, y) in y.iter().enumerate() {
             let (row, column) = (i / width, i % width);
             assert_eq!(y.is_nan(), row == bad_row, "{path:?} {form:?} {row} {column}");
@@ -199,7 +224,7 @@ fn what_is_not_finite_stays_in_its_row_or_column() {
 fn activations_round_to_the_nearest_even_bf16_or_not_at_all() {
     let ties = [1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, -1.0 - 1.0 / 256.0, 1.0 + 1.25 / 256.0];
     let rounded = [1.0, 1.0 + 4.0 / 256.0, -1.0, 1.0 + 2.0 / 256.0];
-    for (path, storage) in Path::available().flat_map(|p| [(p, Storage::F32), (p, Storage::Bf16)]) {
+    for (path, storage) in Path::available().flat_map(|p| STORAGES.map(|storage| (p, storage))) {
         for (&x, rounded) in ties.iter().zip(rounded) {
             for (form, t, depth) in [
                 (Form::Nt, 1, 1),
@@ -220,7 +245,7 @@ fn activations_round_to_the_nearest_even_bf16_or_not_at_all() {
                 row[depth - 1] = x;
                 let x = row.repeat(t);
                 let mut y = vec![0f32; t];
-                product(path, form, &x, t, &w.matrix(), Start::Zero, &mut y).unwrap();
+                product(path, form, &x, t, &w.matrix(), Start::Zero, None, &mut y).unwrap();
                 assert!(y.iter().all(|&y| y == expected), "{path:?} {form:?} {y:?} {expected}");
             }
         }
@@ -229,7 +254,7 @@ fn activations_round_to_the_nearest_even_bf16_or_not_at_all() {
 
 #[test]
 fn nothing_times_something() {
-    for (path, storage) in Path::available().flat_map(|p| [(p, Storage::F32), (p, Storage::Bf16)]) {
+    for (path, storage) in Path::available().flat_map(|p| STORAGES.map(|storage| (p, storage))) {
         for form in [Form::Nt, Form::Nn] {
             for (t, rows, cols) in [(0, 5, 3), (4, 0, 3), (4, 5, 0), (40, 5, 0), (40, 0, 3)] {
                 let (depth, width) = sides(form, rows, cols);
@@ -239,7 +264,7 @@ fn nothing_times_something() {
                     [(Start::Zero, 0.0), (Start::Existing, 7.0), (Start::Bias(&bias), 2.0)]
                 {
                     let mut y = vec![7f32; t * width];
-                    product(path, form, &x, t, &w.matrix(), start, &mut y).unwrap();
+                    product(path, form, &x, t, &w.matrix(), start, None, &mut y).unwrap();
                     assert!(t == 0 || depth > 0 || y.iter().all(|&y| y == expected), "{start:?}");
                 }
             }
@@ -258,4 +283,50 @@ fn lengths_that_do_not_fit_are_refused() {
     assert!(!refused(8, 12, Start::Zero));
     assert!(refused(7, 12, Start::Zero) && refused(8, 11, Start::Zero));
     assert!(refused(8, 12, Start::Bias(&[0.0; 2])));
+}
+
+#[test]
+fn an_update_is_added_as_a_product_of_its_own() {
+    cases(|path, storage, form, t, rows, cols| {
+        let (depth, width) = sides(form, rows, cols);
+        let (x, w) = (values(1, t * depth), Weight::random(storage, 2, rows, cols));
+        for rank in [0, 1, 5, 16, 40] {
+            let (narrow, wide) = (values(5, t * rank), values(6, rank * width));
+            let (wide_rows, wide_cols) = match form {
+                Form::Nt => (width, rank),
+                Form::Nn => (rank, width),
+            };
+            let update =
+                Update { x: &narrow, w: Matrix::f32(&wide, wide_rows, wide_cols).unwrap() };
+            let (mut together, mut apart) = (vec![3f32; t * width], vec![3f32; t * width]);
+            let start = Start::Existing;
+            product(path, form, &x, t, &w.matrix(), start, Some(&update), &mut together).unwrap();
+            product(path, form, &x, t, &w.matrix(), start, None, &mut apart).unwrap();
+            product(path, form, &narrow, t, &update.w, start, None, &mut apart).unwrap();
+            for (a, b) in together.iter().zip(&apart) {
+                let bound = 1e-6 * (3.0 + (depth + rank) as f32);
+                assert!((a - b).abs() <= bound, "{path:?} {form:?} rank {rank}: {a} {b}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_product_of_a_transpose_is_that_of_its_copy() {
+    for path in Path::available() {
+        for (t, columns, n) in
+            [(1, 1, 1), (5, 3, 7), (70, 16, 96), (300, 17, 577), (40, 40, 512), (0, 3, 4)]
+        {
+            let (x, w) = (values(1, t * columns), values(2, t * n));
+            let copy: Vec<f32> = (0..columns * t).map(|i| x[i % t * columns + i / t]).collect();
+            let matrix = Matrix::f32(&w, t, n).unwrap();
+            let (mut y, mut expected) = (vec![7.0; columns * n], vec![7.0; columns * n]);
+            product_tn(path, &x, columns, &matrix, &mut y).unwrap();
+            product(path, Form::Nn, &copy, columns, &matrix, Start::Zero, None, &mut expected)
+                .unwrap();
+            assert_eq!(y, expected, "{path:?} {t} {columns} {n}");
+        }
+    }
+    let w = Matrix::bf16(&[bf16::ONE; 6], 2, 3).unwrap();
+    assert!(super::matmul_tn(&[0.0; 2], 1, &w, &mut [0.0; 3]).is_err());
 }

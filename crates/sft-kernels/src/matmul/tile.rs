@@ -8,6 +8,7 @@ use super::{
     lanes::Lanes,
     pack,
     rect::Rect,
+    source::{Dense, Source},
     weight::{Element, Values},
 };
 
@@ -15,6 +16,11 @@ use super::{
 /// takes 24 of the usual 32 or 48 KiB.
 const DEPTH: usize = 128;
 const WIDEST: usize = 48;
+/// Numbers in a panel, at most: two a cell.
+pub(super) const MOST: usize = 2 * DEPTH * WIDEST;
+
+/// Up to so many register tiles of rows take numbers in the right order where they lie.
+const FEW_TILES: usize = 4;
 
 /// A part of the weight in the order in which the tiles read it: `[depth, columns]` cells.
 #[repr(align(64))]
@@ -34,6 +40,9 @@ pub(super) struct PanelTask<'a> {
     pub(super) rows: usize,
     pub(super) x: *const u32,
     pub(super) x_stride: usize,
+    /// Whether rows of activations are columns in memory: then `x_stride` leads from one of their
+    /// cells to the next. Only where a cell is one number.
+    pub(super) turned: bool,
     pub(super) y: *mut f32,
     pub(super) y_stride: usize,
     /// Whether to add to the result or to overwrite it.
@@ -49,21 +58,22 @@ pub(super) struct PanelTask<'a> {
 /// The processor has the features of `L`. `x` has `rows` rows of as many cells as `depth` weights
 /// take, `y` has `rows` rows in which nobody else touches `columns`.
 #[inline(always)]
-pub(super) unsafe fn panels<L: Lanes>(task: &PanelTask<'_>) {
+pub(super) unsafe fn panels<L: Lanes>(task: &PanelTask<'_>, tile: TileFn) {
     // SAFETY: the caller's promises are passed on.
     unsafe {
         match task.w {
-            Values::F32(w) => panels_of::<L, f32>(task, w),
-            Values::Bf16(w) => panels_of::<L, u16>(task, w),
+            Values::F32(w) => panels_of::<L, _>(task, Dense(w, task.w_cols), tile),
+            Values::Bf16(w) => panels_of::<L, _>(task, Dense(w, task.w_cols), tile),
+            Values::Quantised(w) => panels_of::<L, _>(task, w, tile),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn panels_of<L: Lanes, E: Element>(task: &PanelTask<'_>, w: &[E]) {
+unsafe fn panels_of<'a, L: Lanes, S: Source<'a>>(task: &PanelTask<'_>, w: S, compute: TileFn) {
     const { assert!(L::WIDTH * L::VECTORS <= WIDEST && L::ROWS <= 8 && L::VECTORS <= 4) };
     let width = L::WIDTH * L::VECTORS;
-    let per_cell = E::per_cell::<L>();
+    let per_cell = S::Element::per_cell::<L>();
     let cells = task.depth.div_ceil(per_cell);
     let block = cells.div_ceil(cells.div_ceil(DEPTH)).next_multiple_of(16);
     let part = |first: usize, column: usize| {
@@ -71,20 +81,30 @@ unsafe fn panels_of<L: Lanes, E: Element>(task: &PanelTask<'_>, w: &[E]) {
         let extent = (block * per_cell).min(task.depth - begin);
         let columns = width.min(task.columns.end - column);
         match task.form {
-            Form::Nt => Rect::new(w, task.w_cols, (column, begin), (columns, extent)),
-            Form::Nn => Rect::new(w, task.w_cols, (begin, column), (extent, columns)),
+            Form::Nt => ((column, begin), (columns, extent)),
+            Form::Nn => ((begin, column), (extent, columns)),
         }
     };
 
     #[allow(clippy::large_stack_arrays)] // the L1 cache's share of the stack
     let mut panel = Panel([0; DEPTH * WIDEST]);
+    let mut scratch = S::SCRATCH;
     let tiles = task.rows.div_ceil(L::ROWS);
+    let turned = task.turned && !L::PAIRED;
+    // Few rows read numbers that lie in the right order where they are. (Rows a power of two apart
+    // would share a set of the cache.)
+    let few = S::Element::IS_CELL && matches!(task.form, Form::Nn) && tiles <= FEW_TILES;
+    let in_place = few && !task.w_cols.is_multiple_of(1024);
     for first in (0..cells).step_by(block) {
         for column in task.columns.clone().step_by(width) {
-            let weights = part(first, column);
+            let (corner, size) = part(first, column);
+            // SAFETY: the caller has the features.
+            let weights = unsafe { w.numbers::<L>(corner, size, &mut scratch) };
+            let in_place = in_place && size.1.is_multiple_of(L::WIDTH);
             match task.form {
+                _ if in_place => {}
                 // SAFETY: the caller has the features.
-                Form::Nt => unsafe { E::transpose::<L>(&weights, &mut panel.0, width) },
+                Form::Nt => unsafe { S::Element::transpose::<L>(&weights, &mut panel.0, width) },
                 Form::Nn => pack::interleave(&weights, &mut panel.0, width, per_cell == 2),
             }
             // The next panel's weights come into the cache while this one is at work.
@@ -95,6 +115,7 @@ unsafe fn panels_of<L: Lanes, E: Element>(task: &PanelTask<'_>, w: &[E]) {
             } else {
                 None
             };
+            let next = next.and_then(|(corner, size)| w.stored(corner, size));
             let lines = next.as_ref().map_or(0, Rect::lines);
             let lines_per_tile = lines.div_ceil(tiles);
             for t in 0..tiles {
@@ -108,28 +129,47 @@ unsafe fn panels_of<L: Lanes, E: Element>(task: &PanelTask<'_>, w: &[E]) {
                 let row = t * L::ROWS;
                 // SAFETY: row, first and column lie inside the task's operands.
                 unsafe {
+                    let x = if turned {
+                        first * task.x_stride + row
+                    } else {
+                        row * task.x_stride + first
+                    };
+                    let (panel, panel_stride) = if in_place {
+                        (weights.row(0).as_ptr().cast(), task.w_cols)
+                    } else {
+                        (panel.0.as_ptr(), width)
+                    };
                     let tile = Tile {
-                        x: task.x.add(row * task.x_stride + first),
+                        rows: L::ROWS.min(task.rows - row),
+                        turned,
+                        x: task.x.add(x),
                         x_stride: task.x_stride,
-                        panel: panel.0.as_ptr(),
+                        panel,
+                        panel_stride,
                         depth: block.min(cells - first),
                         columns: width.min(task.columns.end - column),
                         y: task.y.add(row * task.y_stride + column),
                         y_stride: task.y_stride,
                         add: task.add || first > 0,
                     };
-                    by_vectors::<L>(L::ROWS.min(task.rows - row), &tile);
+                    compute(&tile);
                 }
             }
         }
     }
 }
 
+/// [`tile`] for a type of lanes: a function of its own, because it is long and serves every source.
+pub(super) type TileFn = unsafe fn(&Tile);
+
 /// A few rows of activations times a panel.
-struct Tile {
+pub(super) struct Tile {
+    rows: usize,
+    turned: bool,
     x: *const u32,
     x_stride: usize,
     panel: *const u32,
+    panel_stride: usize,
     depth: usize,
     columns: usize,
     y: *mut f32,
@@ -137,32 +177,48 @@ struct Tile {
     add: bool,
 }
 
+/// Computes a tile.
+///
+/// # Safety
+/// The processor has the features of `L`; the tile is one that [`panels`] makes.
 #[inline(always)]
-unsafe fn by_vectors<L: Lanes>(rows: usize, tile: &Tile) {
+pub(super) unsafe fn tile<L: Lanes>(tile: &Tile) {
     // SAFETY: the caller's promises are passed on.
     unsafe {
-        match tile.columns.div_ceil(L::WIDTH) {
-            4 if L::VECTORS >= 4 => by_rows::<L, 4>(rows, tile),
-            3 if L::VECTORS >= 3 => by_rows::<L, 3>(rows, tile),
-            2 => by_rows::<L, 2>(rows, tile),
-            _ => by_rows::<L, 1>(rows, tile),
+        if tile.turned && !L::PAIRED {
+            by_vectors::<L, true>(tile);
+        } else {
+            by_vectors::<L, false>(tile);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn by_rows<L: Lanes, const V: usize>(rows: usize, tile: &Tile) {
+unsafe fn by_vectors<L: Lanes, const TURNED: bool>(tile: &Tile) {
     // SAFETY: the caller's promises are passed on.
     unsafe {
-        match rows {
-            8 if L::ROWS >= 8 => registers::<L, 8, V>(tile),
-            7 if L::ROWS >= 7 => registers::<L, 7, V>(tile),
-            6 if L::ROWS >= 6 => registers::<L, 6, V>(tile),
-            5 if L::ROWS >= 5 => registers::<L, 5, V>(tile),
-            4 => registers::<L, 4, V>(tile),
-            3 => registers::<L, 3, V>(tile),
-            2 => registers::<L, 2, V>(tile),
-            _ => registers::<L, 1, V>(tile),
+        match tile.columns.div_ceil(L::WIDTH) {
+            4 if L::VECTORS >= 4 => by_rows::<L, 4, TURNED>(tile),
+            3 if L::VECTORS >= 3 => by_rows::<L, 3, TURNED>(tile),
+            2 => by_rows::<L, 2, TURNED>(tile),
+            _ => by_rows::<L, 1, TURNED>(tile),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn by_rows<L: Lanes, const V: usize, const TURNED: bool>(tile: &Tile) {
+    // SAFETY: the caller's promises are passed on.
+    unsafe {
+        match tile.rows {
+            8 if L::ROWS >= 8 => registers::<L, 8, V, TURNED>(tile),
+            7 if L::ROWS >= 7 => registers::<L, 7, V, TURNED>(tile),
+            6 if L::ROWS >= 6 => registers::<L, 6, V, TURNED>(tile),
+            5 if L::ROWS >= 5 => registers::<L, 5, V, TURNED>(tile),
+            4 => registers::<L, 4, V, TURNED>(tile),
+            3 => registers::<L, 3, V, TURNED>(tile),
+            2 => registers::<L, 2, V, TURNED>(tile),
+            _ => registers::<L, 1, V, TURNED>(tile),
         }
     }
 }
@@ -172,20 +228,20 @@ unsafe fn by_rows<L: Lanes, const V: usize>(rows: usize, tile: &Tile) {
 /// # Safety
 /// As for [`panels`]; `tile` has `M` rows and at most `V` vectors of columns.
 #[inline(always)]
-unsafe fn registers<L: Lanes, const M: usize, const V: usize>(tile: &Tile) {
-    let stride = L::WIDTH * L::VECTORS;
+unsafe fn registers<L: Lanes, const M: usize, const V: usize, const TURNED: bool>(tile: &Tile) {
     // SAFETY: the panel has `depth` rows of `stride` cells, `x` has `M` rows of `depth` cells, and
     // `y` has `M` rows of `columns` values; a vector that would pass its end goes through `rest`.
     unsafe {
         let mut sums = [[L::zero(); V]; M];
         for d in 0..tile.depth {
-            let row = tile.panel.add(d * stride);
+            let row = tile.panel.add(d * tile.panel_stride);
             let mut w = [L::load(row); V];
             for (v, w) in w.iter_mut().enumerate().skip(1) {
                 *w = L::load(row.add(v * L::WIDTH));
             }
             for (m, sums) in sums.iter_mut().enumerate() {
-                let x = L::splat(tile.x.add(m * tile.x_stride + d));
+                let x = if TURNED { d * tile.x_stride + m } else { m * tile.x_stride + d };
+                let x = L::splat(tile.x.add(x));
                 for (sums, &w) in sums.iter_mut().zip(&w) {
                     *sums = L::add_products(*sums, x, w);
                 }

@@ -2,8 +2,9 @@
 
 use candle_core::{Result, bail};
 use half::{bf16, slice::HalfFloatSliceExt};
+use rayon::prelude::*;
 
-use super::{lanes::Lanes, rect::Rect};
+use super::{lanes::Lanes, quantised::Quantised, rect::Rect};
 
 /// A row-major matrix, where it lies.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,7 @@ pub struct Matrix<'a> {
 pub(super) enum Values<'a> {
     F32(&'a [f32]),
     Bf16(&'a [u16]),
+    Quantised(&'a Quantised),
 }
 
 impl<'a> Matrix<'a> {
@@ -39,16 +41,41 @@ impl<'a> Matrix<'a> {
         Ok(Self { values: Values::Bf16(data.reinterpret_cast()), rows, cols })
     }
 
+    /// A copy of an f32 matrix, rounded to the nearest even bf16; none of any other.
+    pub fn rounded(&self) -> Option<Vec<bf16>> {
+        let Values::F32(values) = self.values else { return None };
+        let mut rounded = vec![bf16::ZERO; values.len()];
+        rounded
+            .par_chunks_mut(CONVERTED)
+            .zip(values.par_chunks(CONVERTED))
+            .for_each(|(to, from)| to.convert_from_f32_slice(from));
+        Some(rounded)
+    }
+
+    /// Its rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Its columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
     /// Bytes of a number, rounded up.
     pub(super) fn bytes_each(&self) -> usize {
         match self.values {
             Values::F32(_) => 4,
             Values::Bf16(_) => 2,
+            Values::Quantised(_) => 1,
         }
     }
 }
 
-fn check(len: usize, rows: usize, cols: usize) -> Result<()> {
+/// Numbers that a thread converts at a time.
+const CONVERTED: usize = 1 << 16;
+
+pub(super) fn check(len: usize, rows: usize, cols: usize) -> Result<()> {
     if rows.checked_mul(cols) != Some(len) {
         bail!("{len} values are no matrix [{rows}, {cols}]")
     }
@@ -57,6 +84,9 @@ fn check(len: usize, rows: usize, cols: usize) -> Result<()> {
 
 /// A number of a weight, as the kernels read it.
 pub(super) trait Element: Copy + Default {
+    /// Whether a number is a cell as it is.
+    const IS_CELL: bool;
+
     /// Numbers in a cell of these lanes.
     fn per_cell<L: Lanes>() -> usize;
     /// One number as a cell.
@@ -80,6 +110,8 @@ pub(super) trait Element: Copy + Default {
 
 /// The bits of a bf16.
 impl Element for u16 {
+    const IS_CELL: bool = false;
+
     #[inline(always)]
     fn per_cell<L: Lanes>() -> usize {
         if L::PAIRED { 2 } else { 1 }
@@ -110,6 +142,8 @@ impl Element for u16 {
 
 /// Only for lanes whose cells are f32.
 impl Element for f32 {
+    const IS_CELL: bool = true;
+
     #[inline(always)]
     fn per_cell<L: Lanes>() -> usize {
         1

@@ -4,6 +4,7 @@
 use core::arch::x86_64::*;
 
 use super::{Lanes, ODD};
+use crate::matmul::quantised::{nf4, rounded};
 
 /// Eight f32; weights are widened.
 pub(in super::super) struct Avx2;
@@ -71,6 +72,35 @@ impl Lanes for Avx2 {
         unsafe {
             let sums = if add { _mm256_add_ps(_mm256_loadu_ps(y), sums) } else { sums };
             _mm256_storeu_ps(y, sums);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn nf4(codes: &[u8], size: f32, out: &mut [u16]) {
+        assert!(codes.len() >= out.len().div_ceil(2), "too few codes");
+        let table = nf4::VALUES.map(|value| rounded(value * size));
+        let whole = out.len() / 16;
+        // SAFETY: see above; just asserted that each load and store is inside its slice.
+        unsafe {
+            // The lower and the upper bytes of the table, for shuffles by bytes.
+            let halves = [0, 8].map(|i| _mm_loadu_si128(table.as_ptr().add(i).cast()));
+            let low = halves.map(|half| _mm_and_si128(half, _mm_set1_epi16(0xFF)));
+            let high = halves.map(|half| _mm_srli_epi16::<8>(half));
+            let (low, high) =
+                (_mm_packus_epi16(low[0], low[1]), _mm_packus_epi16(high[0], high[1]));
+            let nibble = _mm_set1_epi8(15);
+            for i in 0..whole {
+                let pairs = _mm_loadl_epi64(codes.as_ptr().add(8 * i).cast());
+                let first = _mm_and_si128(_mm_srli_epi16::<4>(pairs), nibble);
+                let index = _mm_unpacklo_epi8(first, _mm_and_si128(pairs, nibble));
+                let (low, high) = (_mm_shuffle_epi8(low, index), _mm_shuffle_epi8(high, index));
+                let out = out.as_mut_ptr().add(16 * i);
+                _mm_storeu_si128(out.cast(), _mm_unpacklo_epi8(low, high));
+                _mm_storeu_si128(out.add(8).cast(), _mm_unpackhi_epi8(low, high));
+            }
+        }
+        if 16 * whole < out.len() {
+            nf4::unpack(&codes[8 * whole..], size, &mut out[16 * whole..]);
         }
     }
 

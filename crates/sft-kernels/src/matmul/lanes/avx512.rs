@@ -4,7 +4,7 @@
 use core::arch::x86_64::*;
 
 use super::{Lanes, ODD};
-use crate::matmul::rect::Rect;
+use crate::matmul::{quantised::nf4, rect::Rect};
 
 /// Sixteen f32; weights are widened.
 pub(in super::super) struct Avx512;
@@ -84,6 +84,42 @@ impl Lanes for Avx512 {
             squares(w, panel, width, 16, |from, mask| {
                 _mm512_castps_si512(_mm512_maskz_loadu_ps(mask as u16, from))
             });
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn nf4(codes: &[u8], size: f32, out: &mut [u16]) {
+        let (pairs, whole) = (out.len() / 2, out.len() / 32);
+        assert!(codes.len() >= out.len().div_ceil(2), "too few codes");
+        // SAFETY: see above; just asserted that each load and store is inside its slice.
+        unsafe {
+            let values = _mm512_mul_ps(_mm512_loadu_ps(nf4::VALUES.as_ptr()), _mm512_set1_ps(size));
+            let bits = _mm512_castps_si512(values);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+            let half = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
+            // Twice, since an index into 32 numbers looks at five bits of which four are a code.
+            let table = _mm512_broadcast_i64x4(half);
+            for i in 0..whole {
+                let bytes = _mm_loadu_si128(codes.as_ptr().add(16 * i).cast());
+                let words = _mm512_cvtepu8_epi32(bytes);
+                let index =
+                    _mm512_or_si512(_mm512_srli_epi32::<4>(words), _mm512_slli_epi32::<16>(words));
+                let numbers = _mm512_permutexvar_epi16(index, table);
+                _mm512_storeu_si512(out.as_mut_ptr().add(32 * i).cast(), numbers);
+            }
+            let mut done = 16 * whole;
+            if pairs - done >= 8 {
+                let words = _mm256_cvtepu8_epi32(_mm_loadl_epi64(codes.as_ptr().add(done).cast()));
+                let index =
+                    _mm256_or_si256(_mm256_srli_epi32::<4>(words), _mm256_slli_epi32::<16>(words));
+                let numbers = _mm256_permutexvar_epi16(index, half);
+                _mm256_storeu_si256(out.as_mut_ptr().add(2 * done).cast(), numbers);
+                done += 8;
+            }
+            if 2 * done < out.len() {
+                nf4::unpack(&codes[done..], size, &mut out[2 * done..]);
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 use core::{arch::x86_64::*, mem::transmute};
 
 use super::{Lanes, avx512::Avx512};
-use crate::matmul::{pack, rect::Rect};
+use crate::matmul::{pack, quantised::int8, rect::Rect};
 
 /// Sixteen f32 sums, to each of which one instruction adds two products of bf16.
 ///
@@ -83,6 +83,32 @@ impl Lanes for Avx512Bf16 {
     unsafe fn transpose(w: &Rect<'_, u16>, panel: &mut [u32], width: usize) {
         // SAFETY: see above.
         unsafe { super::avx512::transpose::<true>(w, panel, width) }
+    }
+
+    #[inline(always)]
+    unsafe fn nf4(codes: &[u8], size: f32, out: &mut [u16]) {
+        // SAFETY: see above.
+        unsafe { Avx512::nf4(codes, size, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn int8(codes: &[u8], scale: f32, out: &mut [u16]) {
+        let whole = out.len() / 32;
+        assert!(codes.len() >= out.len(), "too few codes");
+        // SAFETY: see above; just asserted that each load and store is inside its slice.
+        unsafe {
+            let scales = _mm512_set1_ps(scale);
+            for i in 0..whole {
+                let codes = codes.as_ptr().add(32 * i);
+                let first = _mm512_cvtepi8_epi32(_mm_loadu_si128(codes.cast()));
+                let second = _mm512_cvtepi8_epi32(_mm_loadu_si128(codes.add(16).cast()));
+                let first = _mm512_mul_ps(_mm512_cvtepi32_ps(first), scales);
+                let second = _mm512_mul_ps(_mm512_cvtepi32_ps(second), scales);
+                let rounded: __m512i = transmute(_mm512_cvtne2ps_pbh(second, first));
+                _mm512_storeu_si512(out.as_mut_ptr().add(32 * i).cast(), rounded);
+            }
+        }
+        int8::unpack(&codes[32 * whole..], scale, &mut out[32 * whole..]);
     }
 
     #[inline(always)]

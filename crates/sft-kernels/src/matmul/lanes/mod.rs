@@ -20,7 +20,11 @@ pub(super) use avx512bf16::Avx512Bf16;
 pub(super) use neon::Neon;
 pub(super) use portable::Portable;
 
-use super::{pack, rect::Rect};
+use super::{
+    pack,
+    quantised::{int8, nf4},
+    rect::Rect,
+};
 
 /// The upper half of a word: the odd one of two neighbouring bf16, already an f32.
 pub(super) const ODD: u32 = 0xFFFF_0000;
@@ -83,6 +87,18 @@ pub(super) trait Lanes {
     #[inline(always)]
     unsafe fn transpose_f32(w: &Rect<'_, f32>, panel: &mut [u32], width: usize) {
         pack::transpose(w, panel, width, false);
+    }
+
+    /// Numbers of an NF4 block of this size, two codes a byte, as bits of bf16.
+    #[inline(always)]
+    unsafe fn nf4(codes: &[u8], size: f32, out: &mut [u16]) {
+        nf4::unpack(codes, size, out);
+    }
+
+    /// Numbers of an int8 block with this scale, as bits of bf16.
+    #[inline(always)]
+    unsafe fn int8(codes: &[u8], scale: f32, out: &mut [u16]) {
+        int8::unpack(codes, scale, out);
     }
 
     /// Asks for a cache line that will be read soon; any address will do.
