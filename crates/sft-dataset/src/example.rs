@@ -2,6 +2,7 @@
 
 use crate::records::capped;
 use crate::{DatasetError, Encoded, PromptTokenizer, Record};
+use rayon::prelude::*;
 use std::path::Path;
 
 /// One training example: prompt, summary, EOS.
@@ -93,7 +94,12 @@ pub fn encode(
     tokenizer.check_border()?;
     let mut examples = Vec::with_capacity(records.len());
     let mut report = EncodeReport { max_length, ..EncodeReport::default() };
-    for (index, record) in records.iter().enumerate() {
+    let encoded: Vec<_> = records
+        .par_iter()
+        .enumerate()
+        .map(|(index, record)| tokenizer.example(record, index as u64, max_length))
+        .collect();
+    for (record, encoded) in records.iter().zip(encoded) {
         let line = record.line;
         let at_row = |source| DatasetError::AtRow {
             path: path.into(),
@@ -101,7 +107,7 @@ pub fn encode(
             id: record.id.clone(),
             source: Box::new(source),
         };
-        match tokenizer.example(record, index as u64, max_length).map_err(at_row)? {
+        match encoded.map_err(at_row)? {
             Encoded::Fits { example, tokens_cut } => {
                 if tokens_cut > 0 {
                     report.truncated.push(Truncated { line, tokens_cut });

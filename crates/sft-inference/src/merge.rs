@@ -32,7 +32,7 @@ pub fn merge_adapter(
     if sources.adapter.is_none() {
         return Err(InferenceError::NothingToMerge { folder: sources.folder });
     }
-    let mut decoder = sources.load(DType::F32, &Device::Cpu)?;
+    let mut decoder = sources.load(DType::F32, None, &Device::Cpu)?;
     decoder.merge_lora()?;
     let eos_id = sources.sft_config()?.map(|saved| saved.eos_token_id);
     Ok(save_merged(&decoder, &sources.base, Some(&sources.folder), eos_id, out)?)

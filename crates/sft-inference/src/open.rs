@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use sft_dataset::{DatasetError, PromptTemplate, PromptTokenizer, SftConfig, TemplateChoice};
 use sft_lora::peft::{PeftAdapter, load_adapter};
-use sft_model::runtime::{DTypeChoice, DeviceChoice};
+use sft_model::runtime::{DTypeChoice, DeviceChoice, Quantize};
 use sft_model::source::{Event, SourceOptions};
 use sft_model::{Decoder, ModelDir};
 
@@ -26,6 +26,8 @@ pub struct OpenOptions {
     pub device: DeviceChoice,
     /// The data type of the base model's weights.
     pub dtype: DTypeChoice,
+    /// Whether the matrices of its blocks are kept in few bits.
+    pub quantize: Option<Quantize>,
 }
 
 impl OpenOptions {
@@ -38,6 +40,7 @@ impl OpenOptions {
             prompt_template: None,
             device: DeviceChoice::Auto,
             dtype: DTypeChoice::Auto,
+            quantize: None,
         }
     }
 }
@@ -54,7 +57,10 @@ impl Generator {
     /// a template that does not suit the tokenizer.
     pub fn open(options: &OpenOptions) -> Result<Self, InferenceError> {
         let device = options.device.open()?;
-        let dtype = options.dtype.resolve(&device)?;
+        let dtype = match options.quantize {
+            Some(quantize) => quantize.resolve(options.dtype, &device)?,
+            None => options.dtype.resolve(&device)?,
+        };
         let sources = Sources::find(options, &device)?;
         let saved = sources.sft_config()?;
 
@@ -70,7 +76,7 @@ impl Generator {
         stop_ids.extend(saved_eos.into_iter().chain([eos_id]));
         let max_length = saved.as_ref().map_or(usize::MAX, |config| config.max_length);
         let prompts = PromptTokenizer::from_file(&tokenizer_json, template, eos_id)?;
-        let decoder = sources.load(dtype, &device)?;
+        let decoder = sources.load(dtype, options.quantize, &device)?;
         Ok(Self::new(decoder, prompts, stop_ids).limited_to(max_length))
     }
 }
@@ -110,8 +116,13 @@ impl Sources {
     }
 
     /// The model with its adapter.
-    pub(crate) fn load(&self, dtype: DType, device: &Device) -> Result<Decoder, InferenceError> {
-        let mut decoder = Decoder::load(&self.base, dtype, device)?;
+    pub(crate) fn load(
+        &self,
+        dtype: DType,
+        quantize: Option<Quantize>,
+        device: &Device,
+    ) -> Result<Decoder, InferenceError> {
+        let mut decoder = Decoder::load_as(&self.base, dtype, quantize, device)?;
         if let Some(adapter) = &self.adapter {
             decoder.load_lora(adapter)?;
         }

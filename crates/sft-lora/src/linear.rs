@@ -198,7 +198,7 @@ impl LoraLinear {
             return Err(LoraError::AlreadyMerged { module: self.module.clone() });
         }
         let delta = self.delta()?;
-        let sum = (self.base.to_tensor()?.to_dtype(delta.dtype())? + delta)?;
+        let sum = (self.base.to_tensor_in(delta.dtype())? + delta)?;
         self.merged = Some(FrozenWeight::from_tensor(&sum.to_dtype(self.base.dtype())?)?);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! One decoder block: attention and feed-forward, each behind a normalisation, on a residual stream.
 
 use candle_core::{Device, Result as CandleResult, Tensor, Var};
-use sft_kernels::{AttentionSpec, FrozenWeight, causal_attention, rms_norm, rope, swiglu};
+use sft_kernels::{AttentionSpec, causal_attention, rms_norm, rope, swiglu};
 
 use crate::{
     Result,
@@ -65,18 +65,14 @@ impl Block {
         };
         let projection = |name: &str, out: usize, input: usize, with_bias: bool| {
             let module = format!("{prefix}.{name}");
-            let weight =
-                weights.load(&format!("{module}.weight"), &[out, input], types.weights, device)?;
+            let name = format!("{module}.weight");
+            let weight = weights.load_block_matrix(&name, [out, input], types, device)?;
             let bias = if with_bias {
                 Some(weights.load(&format!("{module}.bias"), &[out], types.activations, device)?)
             } else {
                 None
             };
-            Result::Ok(Projection::Frozen {
-                module,
-                weight: FrozenWeight::from_tensor(&weight)?,
-                bias,
-            })
+            Result::Ok(Projection::Frozen { module, weight, bias })
         };
         let queries = config.num_attention_heads * config.head_dim;
         let keys = config.num_key_value_heads * config.head_dim;

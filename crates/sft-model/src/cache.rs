@@ -2,46 +2,73 @@
 
 use candle_core::{DType, Tensor};
 use candle_nn::kv_cache::Cache;
-use sft_kernels::{AttentionSpec, causal_attention, frozen_linear};
+use sft_kernels::{AttentionSpec, causal_attention, cpu::on_pool, frozen_linear};
 
-use crate::{Decoder, ModelError, Result, block::Context};
+use crate::{Decoder, ModelError, Result, block::Context, host};
 
-/// Tokens by which a slot grows.
+/// Tokens by which a slot of tensors grows.
 const GROWTH: usize = 128;
 
 /// The keys and values of several sequences, each in a slot of its own.
-pub struct KvCache {
-    /// Of each slot, of each layer: keys and values, `[tokens, H_kv, head_dim]`.
-    slots: Vec<Vec<(Cache, Cache)>>,
+///
+/// It is made for one way of computing ([`Decoder::new_cache`]) and stays with it.
+pub struct KvCache(Slots);
+
+enum Slots {
+    /// For the functions on slices.
+    Host(Vec<host::Slot>),
+    /// For candle's operations: of each slot, of each layer, keys and values
+    /// `[tokens, H_kv, head_dim]`.
+    Tensors(Vec<Vec<(Cache, Cache)>>),
 }
 
 impl KvCache {
-    fn new(slots: usize, layers: usize) -> Self {
-        let layer = || (Cache::new(0, GROWTH), Cache::new(0, GROWTH));
-        let slot = || (0..layers).map(|_| layer()).collect();
-        Self { slots: (0..slots).map(|_| slot()).collect() }
+    fn new(slots: usize, layers: usize, on_host: bool) -> Self {
+        Self(if on_host {
+            Slots::Host((0..slots).map(|_| host::Slot::new(layers)).collect())
+        } else {
+            let layer = || (Cache::new(0, GROWTH), Cache::new(0, GROWTH));
+            Slots::Tensors((0..slots).map(|_| (0..layers).map(|_| layer()).collect()).collect())
+        })
+    }
+
+    fn slots(&self) -> usize {
+        match &self.0 {
+            Slots::Host(slots) => slots.len(),
+            Slots::Tensors(slots) => slots.len(),
+        }
     }
 
     /// Tokens that a slot holds; 0 for a slot that does not exist.
     pub fn len(&self, slot: usize) -> usize {
-        self.slots
-            .get(slot)
-            .and_then(|layers| layers.first())
-            .map_or(0, |(keys, _)| keys.current_seq_len())
+        match &self.0 {
+            Slots::Host(slots) => slots.get(slot).map_or(0, host::Slot::len),
+            Slots::Tensors(slots) => tokens(slots, slot),
+        }
     }
 
     /// Whether every slot is empty.
     pub fn is_empty(&self) -> bool {
-        (0..self.slots.len()).all(|slot| self.len(slot) == 0)
+        (0..self.slots()).all(|slot| self.len(slot) == 0)
     }
 
     /// Forgets a slot's tokens and frees their memory.
     pub fn clear_slot(&mut self, slot: usize) {
-        for (keys, values) in self.slots.get_mut(slot).into_iter().flatten() {
-            *keys = Cache::new(0, GROWTH);
-            *values = Cache::new(0, GROWTH);
+        match &mut self.0 {
+            Slots::Host(slots) => slots.get_mut(slot).into_iter().for_each(host::Slot::clear),
+            Slots::Tensors(slots) => {
+                for (keys, values) in slots.get_mut(slot).into_iter().flatten() {
+                    *keys = Cache::new(0, GROWTH);
+                    *values = Cache::new(0, GROWTH);
+                }
+            }
         }
     }
+}
+
+fn tokens(slots: &[Vec<(Cache, Cache)>], slot: usize) -> usize {
+    let first = slots.get(slot).and_then(|layers| layers.first());
+    first.map_or(0, |(keys, _)| keys.current_seq_len())
 }
 
 /// New tokens of several sequences.
@@ -58,7 +85,7 @@ pub struct CachedInput<'a> {
 impl Decoder {
     /// An empty cache for `sequences` sequences.
     pub fn new_cache(&self, sequences: usize) -> KvCache {
-        KvCache::new(sequences, self.config().num_hidden_layers)
+        KvCache::new(sequences, self.config().num_hidden_layers, self.on_host())
     }
 
     /// Reads each sequence's new tokens behind those in its slot, and returns the logits, in f32, of
@@ -68,19 +95,34 @@ impl Decoder {
     /// When the borders and slots do not fit together, or the computation fails.
     pub fn forward_cached(&self, input: &CachedInput<'_>, cache: &mut KvCache) -> Result<Tensor> {
         let borders = input.cu_seqlens;
+        let distinct = |(i, slot)| !input.slots[..i].contains(slot);
         let well_formed = borders.first() == Some(&0)
             && borders.last().map(|&end| end as usize) == Some(input.ids.len())
             && borders.windows(2).all(|pair| pair[0] < pair[1])
             && borders.len() == input.slots.len() + 1
-            && input.slots.iter().all(|&slot| slot < cache.slots.len());
+            && input.slots.iter().all(|&slot| slot < cache.slots())
+            && input.slots.iter().enumerate().all(distinct);
         if !well_formed || input.slots.is_empty() {
             return Err(ModelError::Batch(format!(
                 "{} ids, cu_seqlens {borders:?}, slots {:?}, a cache of {} slots",
                 input.ids.len(),
                 input.slots,
-                cache.slots.len()
+                cache.slots()
             )));
         }
+        match &mut cache.0 {
+            Slots::Host(slots) => on_pool(|| self.host_forward_cached(input, slots)),
+            Slots::Tensors(slots) => self.tensors_forward_cached(input, slots),
+        }
+    }
+
+    /// [`Decoder::forward_cached`] composed of candle's operations.
+    fn tensors_forward_cached(
+        &self,
+        input: &CachedInput<'_>,
+        cache: &mut [Vec<(Cache, Cache)>],
+    ) -> Result<Tensor> {
+        let borders = input.cu_seqlens;
         let spans: Vec<(usize, usize)> = borders
             .windows(2)
             .map(|pair| (pair[0] as usize, (pair[1] - pair[0]) as usize))
@@ -89,7 +131,7 @@ impl Decoder {
             .iter()
             .zip(input.slots)
             .flat_map(|(&(_, n), &slot)| {
-                let start = cache.len(slot) as u32;
+                let start = tokens(cache, slot) as u32;
                 start..start + n as u32
             })
             .collect();
@@ -100,7 +142,7 @@ impl Decoder {
             let [q, k, v] = block.qkv(&x, &ctx)?;
             let mut attended = Vec::with_capacity(spans.len());
             for (&(start, n), &slot) in spans.iter().zip(input.slots) {
-                let (keys, values) = &mut cache.slots[slot][layer];
+                let (keys, values) = &mut cache[slot][layer];
                 let (k, v) = (
                     append(keys, &k.narrow(0, start, n)?)?,
                     append(values, &v.narrow(0, start, n)?)?,

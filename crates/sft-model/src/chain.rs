@@ -48,7 +48,7 @@ impl Decoder {
         }
         let mut saved = Vec::with_capacity(chain.len());
         for (i, block) in chain.iter().enumerate() {
-            let (y, keep) = block.forward(&x, &ctx, i > 0, pass.recompute)?;
+            let (y, keep) = block.forward(&x, &ctx, i > 0, pass.recompute.includes(i))?;
             saved.push(keep);
             x = y;
         }

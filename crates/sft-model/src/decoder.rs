@@ -11,6 +11,7 @@ use crate::{
     block::Block,
     projection::{Mode, Projection},
     rotary::Rotary,
+    runtime::Quantize,
 };
 
 /// Number types of a model.
@@ -20,12 +21,14 @@ pub(crate) struct Types {
     pub(crate) weights: DType,
     /// Of activations, normalisations and biases.
     pub(crate) activations: DType,
+    /// How the matrices of the blocks are kept, if not as `weights`.
+    pub(crate) quantize: Option<Quantize>,
 }
 
 impl Types {
-    fn of(weights: DType, device: &Device) -> Self {
+    fn of(weights: DType, quantize: Option<Quantize>, device: &Device) -> Self {
         let mixed = weights == DType::BF16 && device.is_cpu();
-        Self { weights, activations: if mixed { DType::F32 } else { weights } }
+        Self { weights, activations: if mixed { DType::F32 } else { weights }, quantize }
     }
 }
 
@@ -55,23 +58,37 @@ impl Decoder {
     /// # Errors
     /// When a weight file is missing, broken, or does not fit the configuration.
     pub fn load(dir: &ModelDir, dtype: DType, device: &Device) -> Result<Self> {
+        Self::load_as(dir, dtype, None, device)
+    }
+
+    /// [`load`](Self::load) with the matrices of the blocks in few bits, if that is wished for: each is
+    /// read and quantised before the next is read. `dtype` is then bf16 and the device the CPU, as
+    /// [`Quantize::resolve`] has them.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load), and when a weight is not finite.
+    pub fn load_as(
+        dir: &ModelDir,
+        dtype: DType,
+        quantize: Option<Quantize>,
+        device: &Device,
+    ) -> Result<Self> {
         let config = dir.config().clone();
         let weights = dir.weights()?;
         let matrix = |name: &str| {
-            let shape = [config.vocab_size, config.hidden_size];
-            let tensor = weights.load(name, &shape, dtype, device)?;
-            Result::Ok(FrozenWeight::from_tensor(&tensor)?)
+            weights.load_matrix(name, [config.vocab_size, config.hidden_size], dtype, device)
         };
         let embedding = matrix("model.embed_tokens.weight")?;
         let head =
             if config.tie_word_embeddings { embedding.clone() } else { matrix("lm_head.weight")? };
-        let types = Types::of(dtype, device);
+        let types = Types::of(dtype, quantize, device);
         let final_norm =
             weights.load("model.norm.weight", &[config.hidden_size], types.activations, device)?;
         let blocks = (0..config.num_hidden_layers)
             .map(|index| Block::load(&weights, &config, index, types, device))
             .collect::<Result<_>>()?;
         weights.check_blocks_are_read(config.num_hidden_layers)?;
+        weights.check_unchanged()?;
         let rotary = Rotary::new(&config);
         tracing::debug!(path = %dir.path().display(), ?dtype, ?device, "base loaded");
         Ok(Self {
@@ -103,6 +120,11 @@ impl Decoder {
     /// The type of the base; adapters are f32.
     pub fn dtype(&self) -> DType {
         self.types.weights
+    }
+
+    /// How the matrices of the blocks are kept, if in few bits.
+    pub fn quantize(&self) -> Option<Quantize> {
+        self.types.quantize
     }
 
     /// The type of what passes between the layers.
@@ -137,7 +159,8 @@ impl Decoder {
     pub fn base_fingerprint(&self) -> Result<String> {
         let matrices =
             self.projections().map(Projection::weight).chain([&self.embedding, &self.head]);
-        let rows = matrices.map(|weight| weight.to_tensor()?.narrow(0, 0, 1));
+        let first = Tensor::new(&[0u32], &self.device)?;
+        let rows = matrices.map(|weight| weight.gather_rows(&first));
         let norms = self.blocks.iter().flat_map(Block::norms).chain([&self.final_norm]);
         let mut hash = Fnv::default();
         for tensor in rows.chain(norms.map(|norm| Ok(norm.clone()))) {

@@ -1,9 +1,15 @@
 //! A model folder in Hugging Face's layout.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use candle_core::DType;
 
 use crate::{
     ModelConfig, ModelError, Result,
+    memory::WeightShape,
     tokens::{self, GenerationConfig},
     weights::WeightFiles,
 };
@@ -111,6 +117,22 @@ impl ModelDir {
     pub(crate) fn configured_stop_ids(&self) -> Vec<u32> {
         let generation = self.generation.as_ref().and_then(GenerationConfig::eos_token_ids);
         generation.unwrap_or_else(|| self.config.eos_token_ids.clone())
+    }
+
+    /// Size and kind of the weight files, for a model that computes in `dtype`; none is read.
+    ///
+    /// # Errors
+    /// When there is none, or an index of them is broken.
+    pub fn weight_shape(&self, dtype: DType) -> Result<WeightShape> {
+        let mut shape = WeightShape { dtype, file_bytes: 0, can_map: true, quantize: None };
+        for path in WeightFiles::paths(&self.path)? {
+            let file = fs::metadata(&path).map_err(|source| {
+                ModelError::io(&path, "look at the length of this file", source)
+            })?;
+            shape.file_bytes += file.len();
+            shape.can_map &= path.extension().is_some_and(|extension| extension == "safetensors");
+        }
+        Ok(shape)
     }
 
     pub(crate) fn weights(&self) -> Result<WeightFiles> {

@@ -12,9 +12,36 @@ use crate::Result;
 pub struct TrainPass {
     /// The randomness of dropout; none: no dropout. The probability is each adapter's own.
     pub dropout: Option<DropoutStream>,
-    /// Keep only the inputs of the blocks and compute the rest again in the backward pass. Never
-    /// changes a byte of the result.
-    pub recompute: bool,
+    /// What is computed again in the backward pass instead of being kept. Never changes a byte of
+    /// the result.
+    pub recompute: Recompute,
+}
+
+/// Which blocks keep only their input and compute the rest again in the backward pass: less memory,
+/// more time, the same bytes.
+///
+/// Blocks are counted from the first adapted one, below which nothing is kept: when the first of them
+/// are computed again, what the others kept is free already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recompute {
+    /// No block.
+    #[default]
+    None,
+    /// So many, the first ones.
+    Blocks(usize),
+    /// Every block.
+    All,
+}
+
+impl Recompute {
+    /// Whether the block of this number, counted from the first adapted one, is computed again.
+    pub(crate) fn includes(self, block: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::Blocks(count) => block < count,
+            Self::All => true,
+        }
+    }
 }
 
 /// A loss before it is averaged.

@@ -17,6 +17,7 @@ mod fault;
 mod gguf;
 mod gradients;
 mod host;
+pub mod memory;
 pub mod names;
 mod packed;
 mod probe;
@@ -38,7 +39,7 @@ pub use error::ModelError;
 #[cfg(feature = "planted-faults")]
 pub use fault::Fault;
 pub use gguf::{GgufLora, export_gguf_lora};
-pub use gradients::{Gradients, LossSum, TrainPass};
+pub use gradients::{Gradients, LossSum, Recompute, TrainPass};
 pub use packed::Packed;
 pub use probe::{BlockPass, Probe};
 pub use save::save_merged;

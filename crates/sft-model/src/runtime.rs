@@ -116,6 +116,64 @@ impl DTypeChoice {
     }
 }
 
+/// How the matrices of the blocks are kept in few bits: `nf4` or `int8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantize {
+    /// bitsandbytes' NF4 with double quantisation: 4.13 bits a number.
+    Nf4,
+    /// Eight bits and a scale for 64 numbers: 8.5 bits a number.
+    Int8,
+}
+
+impl Quantize {
+    /// The type of what is not quantised: bf16.
+    ///
+    /// # Errors
+    /// On other devices than the CPU, and when another type is wished for.
+    pub fn resolve(self, dtype: DTypeChoice, device: &Device) -> Result<DType> {
+        if !device.is_cpu() {
+            return Err(ModelError::Device(format!(
+                "--quantize {self} works on the CPU only so far; add `--device cpu` or leave it out"
+            )));
+        }
+        match dtype {
+            DTypeChoice::Auto | DTypeChoice::Bf16 => Ok(DType::BF16),
+            DTypeChoice::F32 | DTypeChoice::F16 => Err(ModelError::Device(format!(
+                "--quantize {self} keeps the rest of the base in bf16; leave out --dtype {dtype}"
+            ))),
+        }
+    }
+
+    /// Bytes of so many numbers, with their scales.
+    pub(crate) fn bytes(self, numbers: u64) -> u64 {
+        match self {
+            Self::Nf4 => numbers / 2 + numbers / 64 + numbers / 4096,
+            Self::Int8 => numbers + numbers / 16,
+        }
+    }
+}
+
+impl FromStr for Quantize {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "nf4" => Ok(Self::Nf4),
+            "int8" => Ok(Self::Int8),
+            _ => Err(ModelError::Device(format!("no quantisation `{text}`; use nf4 or int8"))),
+        }
+    }
+}
+
+impl fmt::Display for Quantize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nf4 => "nf4",
+            Self::Int8 => "int8",
+        })
+    }
+}
+
 impl FromStr for DTypeChoice {
     type Err = ModelError;
 

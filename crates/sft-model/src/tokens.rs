@@ -55,23 +55,29 @@ struct AddedToken {
     content: String,
 }
 
+/// The first part of a `tokenizer.json` in which a token may stand.
 #[derive(Deserialize)]
-struct TokenizerJson {
+struct AddedTokens {
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
+}
+
+/// The other: `vocab` has ids by token, or something else in a model of another kind than BPE.
+#[derive(Deserialize)]
+struct Vocabulary {
     #[serde(default)]
     model: serde_json::Value,
 }
 
 /// The id of a token in a `tokenizer.json`.
 pub(crate) fn id_of(path: &Path, token: &str) -> Result<u32> {
-    let tokenizer: TokenizerJson = read_json(path)?;
-    let added = tokenizer.added_tokens.iter().find(|added| added.content == token);
-    let in_vocab = || {
-        let id = tokenizer.model.get("vocab")?.get(token)?.as_u64()?;
-        u32::try_from(id).ok()
-    };
-    added.map(|added| added.id).or_else(in_vocab).ok_or_else(|| ModelError::Config {
+    let added: AddedTokens = read_json(path)?;
+    if let Some(added) = added.added_tokens.iter().find(|added| added.content == token) {
+        return Ok(added.id);
+    }
+    let vocabulary: Vocabulary = read_json(path)?;
+    let id = vocabulary.model.get("vocab").and_then(|vocab| vocab.get(token)?.as_u64());
+    id.and_then(|id| u32::try_from(id).ok()).ok_or_else(|| ModelError::Config {
         path: path.into(),
         problem: format!(
             "the tokenizer does not know `{token}`, the eos_token of tokenizer_config.json"

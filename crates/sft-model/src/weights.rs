@@ -5,15 +5,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::{SafeTensors, tensor::TensorInfo};
 use serde::Deserialize;
-use sft_kernels::MappedFile;
+use sft_kernels::{FrozenWeight, MappedFile, matmul::Quantised};
 use sft_lora::torch_file::TorchFile;
 
-use crate::{ModelError, Result};
+use crate::{ModelError, Result, decoder::Types, runtime::Quantize};
 
 /// Every tensor of a model folder, read on demand.
 pub(crate) struct WeightFiles {
@@ -28,7 +29,7 @@ pub(crate) struct WeightFiles {
 enum WeightFile {
     Safetensors {
         path: PathBuf,
-        bytes: MappedFile,
+        bytes: Arc<MappedFile>,
         /// Where the tensors' data begins.
         start: usize,
         tensors: BTreeMap<String, TensorInfo>,
@@ -82,7 +83,7 @@ impl WeightFiles {
     }
 
     /// The weight files of a folder; a shard that its index names must exist.
-    fn paths(dir: &Path) -> Result<Vec<PathBuf>> {
+    pub(crate) fn paths(dir: &Path) -> Result<Vec<PathBuf>> {
         for name in ["model.safetensors", "pytorch_model.bin"] {
             let index = dir.join(format!("{name}.index.json"));
             if index.is_file() {
@@ -152,18 +153,102 @@ impl WeightFiles {
         device: &Device,
     ) -> Result<Tensor> {
         let tensor = self.stored(name)?;
-        if tensor.dims() != shape {
+        self.accept(name, tensor.dims(), shape)?;
+        Ok(tensor.to_device(device)?.to_dtype(dtype)?)
+    }
+
+    /// One matrix as [`WeightFiles::load`] gives it; where it is stored as it computes, for the CPU,
+    /// it is no copy but lies in the mapped file.
+    pub(crate) fn load_matrix(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        dtype: DType,
+        device: &Device,
+    ) -> Result<FrozenWeight> {
+        if device.is_cpu()
+            && let WeightFile::Safetensors { bytes, start, tensors, .. } = self.file_of(name)?
+            && let Some(info) = tensors.get(name)
+            && let Some(stored) = stored_type(info)
+            && (stored == dtype || (stored, dtype) == (DType::F32, DType::BF16))
+        {
+            self.accept(name, &info.shape, &shape)?;
+            let begin = start + info.data_offsets.0;
+            if let Some(weight) = FrozenWeight::from_map(bytes, begin, stored, shape) {
+                if stored == dtype {
+                    return Ok(weight);
+                }
+                if let Some(rounded) = weight.with_matrix(|matrix| Ok(matrix.rounded()))? {
+                    let tensor = Tensor::from_vec(rounded, shape.as_slice(), device)?;
+                    return Ok(FrozenWeight::from_tensor(&tensor)?);
+                }
+            }
+        }
+        Ok(FrozenWeight::from_tensor(&self.load(name, &shape, dtype, device)?)?)
+    }
+
+    /// A matrix of a block: as [`WeightFiles::load_matrix`] gives it, or quantised.
+    pub(crate) fn load_block_matrix(
+        &self,
+        name: &str,
+        [rows, cols]: [usize; 2],
+        types: Types,
+        device: &Device,
+    ) -> Result<FrozenWeight> {
+        let Some(quantize) = types.quantize else {
+            return self.load_matrix(name, [rows, cols], types.weights, device);
+        };
+        let stored = match self.file_of(name)? {
+            WeightFile::Safetensors { tensors, .. } => tensors.get(name).and_then(stored_type),
+            WeightFile::Torch(_) => None,
+        };
+        let in_place = stored.filter(|dtype| *dtype == DType::BF16).unwrap_or(DType::F32);
+        let dense = self.load_matrix(name, [rows, cols], in_place, device)?;
+        let quantised = dense.with_matrix(|matrix| match quantize {
+            Quantize::Nf4 => Quantised::nf4_of(matrix),
+            Quantize::Int8 => Quantised::int8_of(matrix),
+        })?;
+        drop(dense);
+        if let WeightFile::Safetensors { bytes, start, tensors, .. } = self.file_of(name)?
+            && let Some(info) = tensors.get(name)
+        {
+            bytes.forget(start + info.data_offsets.0..start + info.data_offsets.1);
+        }
+        Ok(FrozenWeight::from_quantised(quantised))
+    }
+
+    /// Notes that a tensor is handed out, which must have the shape that is asked for.
+    fn accept(&self, name: &str, found: &[usize], expected: &[usize]) -> Result<()> {
+        if found != expected {
             return Err(ModelError::Weights {
                 path: self.dir.clone(),
                 problem: format!(
-                    "tensor `{name}` is {:?} where config.json asks for {shape:?}; the files do \
-                     not belong together",
-                    tensor.dims()
+                    "tensor `{name}` is {found:?} where config.json asks for {expected:?}; the \
+                     files do not belong together"
                 ),
             });
         }
         self.loaded.borrow_mut().insert(name.to_owned());
-        Ok(tensor.to_device(device)?.to_dtype(dtype)?)
+        Ok(())
+    }
+
+    /// Refuses files that somebody has written to since they were opened.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        for file in &self.files {
+            if let WeightFile::Safetensors { path, bytes, .. } = file
+                && !bytes.is_unchanged().map_err(|source| {
+                    ModelError::io(path, "look at the length of this file", source)
+                })?
+            {
+                return Err(ModelError::Weights {
+                    path: path.clone(),
+                    problem: "the file was written to while it was read; start again when it is \
+                              complete"
+                        .into(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Refuses files whose blocks have parameters that nobody has loaded: a bias or a normalisation
@@ -201,6 +286,7 @@ impl WeightFile {
         }
         let bytes = MappedFile::open(path)
             .map_err(|source| ModelError::io(path, "map this file", source))?;
+        let bytes = Arc::new(bytes);
         SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
         let (header, metadata) =
             SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
@@ -225,21 +311,13 @@ impl WeightFile {
             Self::Safetensors { path, bytes, start, tensors } => {
                 let info =
                     tensors.get(name).ok_or_else(|| refuse(path, format!("no tensor `{name}`")))?;
-                let dtype = match info.dtype {
-                    safetensors::Dtype::F64 => DType::F64,
-                    safetensors::Dtype::F32 => DType::F32,
-                    safetensors::Dtype::BF16 => DType::BF16,
-                    safetensors::Dtype::F16 => DType::F16,
-                    other => {
-                        return Err(refuse(
-                            path,
-                            format!(
-                                "tensor `{name}` has type {other:?}; f32, bf16 and f16 weights \
-                                 are read"
-                            ),
-                        ));
-                    }
-                };
+                let dtype = stored_type(info).ok_or_else(|| {
+                    let found = info.dtype;
+                    let problem = format!(
+                        "tensor `{name}` has type {found:?}; f32, bf16 and f16 weights are read"
+                    );
+                    refuse(path, problem)
+                })?;
                 let (from, to) = info.data_offsets;
                 let data = &bytes[start + from..start + to];
                 Ok(Tensor::from_raw_buffer(data, dtype, &info.shape, &Device::Cpu)?)
@@ -247,3 +325,18 @@ impl WeightFile {
         }
     }
 }
+
+/// The type of a stored tensor, if it is one of numbers that are read.
+fn stored_type(info: &TensorInfo) -> Option<DType> {
+    match info.dtype {
+        safetensors::Dtype::F64 => Some(DType::F64),
+        safetensors::Dtype::F32 => Some(DType::F32),
+        safetensors::Dtype::BF16 => Some(DType::BF16),
+        safetensors::Dtype::F16 => Some(DType::F16),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "weights_tests.rs"]
+mod tests;

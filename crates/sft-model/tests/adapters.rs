@@ -11,7 +11,9 @@ use sft_lora::{
     LoraConfig, TargetModules,
     peft::{self, PeftConfig},
 };
-use sft_model::{Decoder, Gradients, ModelDir, ModelError, Packed, TrainPass, save_merged};
+use sft_model::{
+    Decoder, Gradients, ModelDir, ModelError, Packed, Recompute, TrainPass, save_merged,
+};
 
 const IDS: [u32; 9] = [257, 5, 80, 7, 9, 257, 33, 101, 20];
 const INPUT: Packed<'_> = Packed {
@@ -62,7 +64,7 @@ fn close(a: &[f32], b: &[f32], tolerance: f32) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < tolerance)
 }
 
-fn gradients(model: &Decoder, recompute: bool) -> (f64, BTreeMap<String, Vec<f32>>) {
+fn gradients(model: &Decoder, recompute: Recompute) -> (f64, BTreeMap<String, Vec<f32>>) {
     let dropout = Some(DropoutStream { seed: 1, step: 2 });
     let mut grads = Gradients::default();
     let pass = TrainPass { dropout, recompute };
@@ -100,8 +102,10 @@ fn parameters_are_counted() {
 fn every_parameter_gets_a_gradient_and_recomputation_changes_no_bit() {
     let dir = folder();
     let model = adapted(dir.path(), &config());
-    let (nll, kept) = gradients(&model, false);
-    assert_eq!((nll, kept.clone()), gradients(&model, true));
+    let (nll, kept) = gradients(&model, Recompute::None);
+    for recompute in [0, 1, 2, 9].map(Recompute::Blocks).into_iter().chain([Recompute::All]) {
+        assert_eq!((nll, kept.clone()), gradients(&model, recompute), "{recompute:?}");
+    }
     let names: Vec<String> = model.lora_parameters().into_keys().collect();
     assert_eq!(kept.keys().cloned().collect::<Vec<_>>(), names);
     assert_eq!(names.len(), 2 * 2 * 7);
@@ -155,8 +159,9 @@ fn gradients_agree_with_finite_differences_through_the_whole_model() {
 fn gradients_add_up_over_micro_batches() {
     let dir = folder();
     let model = adapted(dir.path(), &config());
-    let (nll, together) = gradients(&model, false);
-    let pass = TrainPass { dropout: Some(DropoutStream { seed: 1, step: 2 }), recompute: false };
+    let (nll, together) = gradients(&model, Recompute::None);
+    let pass =
+        TrainPass { dropout: Some(DropoutStream { seed: 1, step: 2 }), recompute: Recompute::None };
     let mut grads = Gradients::default();
     let first =
         Packed { ids: &IDS[..5], positions: &[0, 1, 2, 3, 4], cu_seqlens: &[0, 5], example: &[4] };
@@ -182,7 +187,7 @@ fn partial_targets_train_alone_and_blocks_below_run_without_a_backward() {
     let mut model = decoder(dir.path());
     model.add_lora(&LoraConfig { lora_dropout: 0.0, ..last }, 42).unwrap();
     assert_eq!(model.adapted_leaf_names(), ["down_proj", "q_proj"]);
-    let (_, grads) = gradients(&model, false);
+    let (_, grads) = gradients(&model, Recompute::None);
     let names = [
         "model.layers.1.mlp.down_proj.lora_A.weight",
         "model.layers.1.mlp.down_proj.lora_B.weight",
@@ -199,7 +204,7 @@ fn partial_targets_train_alone_and_blocks_below_run_without_a_backward() {
         };
         var.set(&value).unwrap();
     }
-    let (_, expected) = gradients(&all, false);
+    let (_, expected) = gradients(&all, Recompute::None);
     for (name, gradient) in &grads {
         assert!(close(gradient, &expected[name], 1e-6), "{name}");
     }

@@ -6,7 +6,7 @@ use std::{collections::HashMap, fs, path::Path};
 
 use candle_core::{DType, Device, Tensor, safetensors};
 use sft_lora::peft::load_adapter;
-use sft_model::{CachedInput, Decoder, Gradients, ModelDir, Packed, TrainPass};
+use sft_model::{CachedInput, Decoder, Gradients, ModelDir, Packed, Recompute, TrainPass};
 
 const ARCHITECTURES: [&str; 7] =
     ["llama2", "llama31", "llama32", "mistral", "llama_bias", "qwen2", "qwen3"];
@@ -55,16 +55,17 @@ fn logits_losses_and_gradients_are_those_of_f32_up_to_rounding() {
         let off = gap(&found, &expected);
         assert!(off > 0.0 && off < 2e-2, "{name}: logits off by {off:e}");
 
-        let run = |model: &Decoder, recompute: bool| {
+        let run = |model: &Decoder, recompute: Recompute| {
             let mut gradients = Gradients::default();
             let pass = TrainPass { dropout: None, recompute };
             let loss = model.forward_backward(&input, &targets, &pass, &mut gradients).unwrap();
             (loss.nll, gradients)
         };
-        let ((nll, gradients), (exact, expected)) = (run(&half, false), run(&full, false));
+        let ((nll, gradients), (exact, expected)) =
+            (run(&half, Recompute::None), run(&full, Recompute::None));
         assert!((nll / exact - 1.0).abs() < 1e-2, "{name}: loss {nll} for {exact}");
         assert_eq!(gradients.iter().count(), expected.iter().count(), "{name}");
-        let (_, again) = run(&half, true);
+        let (_, again) = run(&half, Recompute::Blocks(1));
         for (parameter, gradient) in gradients.iter() {
             assert_eq!(gradient.dtype(), DType::F32);
             let off = gap(gradient, expected.get(parameter).unwrap());

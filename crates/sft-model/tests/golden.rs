@@ -15,11 +15,11 @@ use sft_lora::{
     LoraConfig,
     peft::{PeftAdapter, load_adapter},
 };
-use sft_model::{CachedInput, Decoder, Gradients, ModelDir, Packed, TrainPass};
+use sft_model::{CachedInput, Decoder, Gradients, ModelDir, Packed, Recompute, TrainPass};
 
 const ARCHITECTURES: [&str; 7] =
     ["llama2", "llama31", "llama32", "mistral", "llama_bias", "qwen2", "qwen3"];
-const NO_DROPOUT: TrainPass = TrainPass { dropout: None, recompute: false };
+const NO_DROPOUT: TrainPass = TrainPass { dropout: None, recompute: Recompute::None };
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/golden").join(name)
@@ -299,7 +299,7 @@ fn a_packed_batch_is_its_sequences_alone() {
     for golden in ARCHITECTURES.map(Golden::read) {
         let decoder = golden.tuned_with_dropout(0.2);
         let stream = DropoutStream { seed: 3, step: 5 };
-        for pass in [NO_DROPOUT, TrainPass { dropout: Some(stream), recompute: false }] {
+        for pass in [NO_DROPOUT, TrainPass { dropout: Some(stream), recompute: Recompute::None }] {
             let together = golden.batch.gradients(&decoder, &pass);
             let mut sum = Gradients::default();
             for i in [2, 0, 1] {
@@ -334,7 +334,7 @@ fn the_passes_written_by_hand_are_those_of_autograd() {
         for targets in targets_of {
             batch.targets = targets;
             for dropout in [None, Some(DropoutStream { seed: 3, step: 5 })] {
-                let pass = TrainPass { dropout, recompute: false };
+                let pass = TrainPass { dropout, recompute: Recompute::None };
                 let mut run = |reference: bool| {
                     decoder.set_reference(reference);
                     let mut gradients = Gradients::default();
@@ -368,14 +368,19 @@ fn recomputation_changes_no_bit_of_a_gradient() {
         let decoder = golden.tuned_with_dropout(0.1);
         let plain = golden.batch.gradients(&decoder, &NO_DROPOUT);
         for dropout in [None, Some(DropoutStream { seed: 42, step: 7 })] {
-            let kept = golden.batch.gradients(&decoder, &TrainPass { dropout, recompute: false });
-            let recomputed =
-                golden.batch.gradients(&decoder, &TrainPass { dropout, recompute: true });
-            for (name, gradient) in kept.iter() {
-                let other = recomputed.get(name).unwrap();
-                assert_eq!(bits(gradient), bits(other), "{}: {name}", golden.name);
-                let as_without = bits(gradient) == bits(plain.get(name).unwrap());
-                assert_eq!(as_without, dropout.is_none(), "{}: {name} under dropout", golden.name);
+            let kept = golden
+                .batch
+                .gradients(&decoder, &TrainPass { dropout, recompute: Recompute::None });
+            for recompute in [Recompute::Blocks(1), Recompute::All] {
+                let recomputed =
+                    golden.batch.gradients(&decoder, &TrainPass { dropout, recompute });
+                for (name, gradient) in kept.iter() {
+                    let other = recomputed.get(name).unwrap();
+                    assert_eq!(bits(gradient), bits(other), "{}: {name}", golden.name);
+                    let as_without = bits(gradient) == bits(plain.get(name).unwrap());
+                    let what = format!("{}: {name} under dropout", golden.name);
+                    assert_eq!(as_without, dropout.is_none(), "{what}");
+                }
             }
         }
     }
@@ -403,12 +408,18 @@ fn a_fresh_adapter_changes_no_bit_and_b_learns_first() {
     }
 }
 
+/// Every architecture, through the passes written by hand and through candle's operations.
+fn on_both_paths() -> impl Iterator<Item = (Golden, bool)> {
+    ARCHITECTURES.into_iter().flat_map(|name| [false, true].map(|way| (Golden::read(name), way)))
+}
+
 /// Three sequences grow in a shared cache: prompts of uneven length together, then a chunk, then token by token while the
 /// shorter ones drop out. Each returned row is the row that the whole forward pass has there.
 #[test]
 fn a_cached_forward_is_the_whole_forward() {
-    for golden in ARCHITECTURES.map(Golden::read) {
-        let decoder = golden.tuned();
+    for (golden, reference) in on_both_paths() {
+        let mut decoder = golden.tuned();
+        decoder.set_reference(reference);
         let mut cache = decoder.new_cache(3);
         let slots = [2, 0, 1];
         let mut done = [0_usize; 3];
@@ -451,8 +462,9 @@ fn a_cached_forward_is_the_whole_forward() {
 
 #[test]
 fn greedy_tokens_from_the_cache() {
-    for golden in ARCHITECTURES.map(Golden::read) {
-        let decoder = golden.tuned();
+    for (golden, reference) in on_both_paths() {
+        let mut decoder = golden.tuned();
+        decoder.set_reference(reference);
         let expected = golden.integers("greedy.tokens");
         assert_eq!(expected.len(), 50);
         let mut cache = decoder.new_cache(1);
@@ -469,6 +481,51 @@ fn greedy_tokens_from_the_cache() {
             assert_eq!(tokens, expected, "{}", golden.name);
             cache.clear_slot(0);
         }
+    }
+}
+
+/// Two sequences, a token at a time, far beyond what a cache takes at first: together they are what each is alone, and
+/// both are the whole forward pass.
+#[test]
+fn a_cache_grows_and_is_cleared() {
+    for (golden, reference) in on_both_paths().take(8) {
+        let mut decoder = golden.tuned();
+        decoder.set_reference(reference);
+        let ids: Vec<Vec<u32>> =
+            [150, 145].map(|n| (0..n).map(|i| (i * i + 7 * n) % 60 + 3).collect()).into();
+        let run = |chosen: &[usize]| {
+            let mut cache = decoder.new_cache(2);
+            let mut rows = vec![];
+            for done in (0..145).step_by(5) {
+                // Five tokens at a time, or one by one.
+                let step = if done == 40 { 5 } else { 1 };
+                for from in (done..done + 5).step_by(step) {
+                    let new: Vec<u32> =
+                        chosen.iter().flat_map(|&i| &ids[i][from..from + step]).copied().collect();
+                    let cu_seqlens: Vec<u32> =
+                        (0..=chosen.len()).map(|i| (i * step) as u32).collect();
+                    let input = CachedInput { ids: &new, cu_seqlens: &cu_seqlens, slots: chosen };
+                    rows.push(decoder.forward_cached(&input, &mut cache).unwrap());
+                }
+            }
+            assert!(chosen.iter().all(|&slot| cache.len(slot) == 145));
+            cache.clear_slot(chosen[0]);
+            assert_eq!((cache.len(chosen[0]), cache.is_empty()), (0, chosen.len() == 1));
+            rows
+        };
+        let (together, alone) = (run(&[1, 0]), run(&[0]));
+        let whole = Batch::pack([(0, &ids[0][..145], 1)]);
+        let whole = decoder.logits(&whole.packed(), None).unwrap();
+        let mut at = 0;
+        for (both, one) in together.iter().zip(&alone) {
+            let what = format!("{} {reference}: {at}", golden.name);
+            assert_within(&what, &both.narrow(0, 1, 1).unwrap(), one, 1e-5);
+            at += if at == 40 { 5 } else { 1 };
+            assert_within(&what, one, &whole.narrow(0, at - 1, 1).unwrap(), 1e-4);
+        }
+        let twice = CachedInput { ids: &[3, 4], cu_seqlens: &[0, 1, 2], slots: &[1, 1] };
+        let refused = decoder.forward_cached(&twice, &mut decoder.new_cache(2)).unwrap_err();
+        assert!(refused.to_string().contains("slots [1, 1]"), "{refused}");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
+use rayon::prelude::*;
 
 use crate::{TrainError, gradients::FlatGradients};
 
@@ -13,7 +14,8 @@ const EPS: f64 = 1e-8;
 /// AdamW (Loshchilov and Hutter, 2019), operation for operation as `torch.optim.AdamW` in f32: betas 0.9 and
 /// 0.999, eps 1e-8 outside the root, bias correction from step 1, decay `p *= 1 - lr * wd` before the update.
 ///
-/// It computes on the host, one element after another: the same bytes on every device and with any number of threads.
+/// It computes on the host, each parameter on one thread: the same bytes on every device and with any number of
+/// threads.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AdamW {
     /// Steps taken; skipped ones do not count.
@@ -52,14 +54,14 @@ impl AdamW {
     ) -> Result<(), TrainError> {
         self.step += 1;
         let update = Update::new(self.step, lr, self.weight_decay);
-        for (name, gradient) in gradients.iter() {
-            if let (Some(var), Some(moments)) = (parameters.get(name), self.moments.get_mut(name)) {
+        self.moments.par_iter_mut().try_for_each(|(name, moments)| {
+            if let (Some(var), Some(gradient)) = (parameters.get(name), gradients.get(name)) {
                 let mut values: Vec<f32> = var.flatten_all()?.to_vec1()?;
                 update.apply(&mut values, gradient, moments);
                 var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

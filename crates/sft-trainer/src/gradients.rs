@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Var};
+use rayon::prelude::*;
 use sft_model::Gradients;
 
 use crate::TrainError;
@@ -38,12 +39,14 @@ impl FlatGradients {
     /// Divides by the target tokens of the window: the loss of a step is the mean over all of them.
     pub(crate) fn divide(&mut self, targets: usize) {
         let targets = targets as f32;
-        self.0.values_mut().flatten().for_each(|g| *g /= targets);
+        self.0.par_iter_mut().for_each(|(_, g)| g.iter_mut().for_each(|g| *g /= targets));
     }
 
     /// The L2 norm of all gradients together, in f64.
     pub(crate) fn global_norm(&self) -> f64 {
-        self.0.values().flatten().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt()
+        let squares = |g: &f32| f64::from(*g) * f64::from(*g);
+        let sums: Vec<f64> = self.0.par_iter().map(|(_, g)| g.iter().map(squares).sum()).collect();
+        sums.iter().sum::<f64>().sqrt() // in name order, whoever computed them
     }
 
     /// Scales all gradients by `min(1, max_norm / (norm + 1e-6))`, as `torch.nn.utils.clip_grad_norm_`;
@@ -51,11 +54,17 @@ impl FlatGradients {
     pub(crate) fn clip(&mut self, norm: f64, max_norm: f64) {
         let factor = (max_norm / (norm + 1e-6)).min(1.0) as f32;
         if max_norm > 0.0 && factor < 1.0 {
-            self.0.values_mut().flatten().for_each(|g| *g *= factor);
+            self.0.par_iter_mut().for_each(|(_, g)| g.iter_mut().for_each(|g| *g *= factor));
         }
     }
 
+    /// One parameter's gradient.
+    pub(crate) fn get(&self, name: &str) -> Option<&[f32]> {
+        self.0.get(name).map(Vec::as_slice)
+    }
+
     /// The gradients by name, in name order.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[f32])> {
         self.0.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
     }

@@ -29,7 +29,7 @@ pub use artifacts::RunFiles;
 pub use config::{Scheduler, TrainConfig};
 pub use error::{Difference, TrainError};
 pub use events::{Event, Observer, StepRecord, StopFlag};
-pub use memory::peak_memory_mb;
+pub use memory::{largest_batch, peak_memory_mb};
 pub use plan::Plan;
 pub use run_dir::run_state;
 pub use run_state::RunState;

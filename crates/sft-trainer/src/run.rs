@@ -187,6 +187,7 @@ impl<'a> Run<'a> {
                 best_checkpoint: best.map(|(path, _)| files::name(path).into_owned()),
                 final_model,
                 final_model_step,
+                memory: trainer.memory,
             },
         );
         self.metrics.sync()?;

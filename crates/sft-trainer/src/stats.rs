@@ -1,6 +1,7 @@
 //! training_stats.json.
 
 use serde::Serialize;
+use sft_model::memory::MemoryPlan;
 
 use crate::progress::{EpochTotals, Evaluation, Progress};
 
@@ -37,6 +38,10 @@ pub struct TrainingStats {
     pub train_seconds: f64,
     /// Highest resident memory of the process that completed the run, MiB; `null` where the system does not tell.
     pub peak_memory_mb: Option<f64>,
+    /// What was predicted for it before the run, MiB; `null` without a plan.
+    pub predicted_memory_mb: Option<f64>,
+    /// Blocks whose activations were computed again in the backward pass; `null` without a plan.
+    pub recomputed_blocks: Option<usize>,
 }
 
 /// One epoch.
@@ -85,6 +90,7 @@ pub(crate) struct Facts {
     pub(crate) best_checkpoint: Option<String>,
     pub(crate) final_model: &'static str,
     pub(crate) final_model_step: usize,
+    pub(crate) memory: Option<MemoryPlan>,
 }
 
 impl TrainingStats {
@@ -117,8 +123,14 @@ impl TrainingStats {
             target_tokens: sum(|epoch| epoch.target_tokens),
             train_seconds: progress.epochs.iter().map(|epoch| epoch.seconds).sum(),
             peak_memory_mb: crate::memory::peak_memory_mb(),
+            predicted_memory_mb: facts.memory.map(|plan| mib(plan.estimate.peak())),
+            recomputed_blocks: facts.memory.map(|plan| plan.recomputed),
         }
     }
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 impl EpochStats {

@@ -8,11 +8,13 @@ use candle_core::Var;
 use sft_dataset::{Batch, Example, Permutation};
 use sft_kernels::DropoutStream;
 use sft_lora::peft::PeftConfig;
-use sft_model::{Decoder, Gradients, Packed, TrainPass};
+use sft_model::memory::{BatchShape, MemoryPlan};
+use sft_model::{Decoder, Gradients, Packed, Recompute, TrainPass};
 
 use crate::checkpoint::Name;
 use crate::fingerprint::{self, Fingerprint};
 use crate::gradients::FlatGradients;
+use crate::memory::largest_batch;
 use crate::metrics::EvalRecord;
 use crate::progress::{Evaluation, Progress};
 use crate::run::Run;
@@ -35,6 +37,7 @@ pub enum ResumeFrom {
 }
 
 /// How a run ended.
+#[expect(clippy::large_enum_variant, reason = "a run has one")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// Every step is done.
@@ -68,6 +71,9 @@ pub struct Trainer {
     pub(crate) files: RunFiles,
     pub(crate) plan: Plan,
     pub(crate) fingerprint: Fingerprint,
+    recompute: Recompute,
+    /// What the run was planned to take.
+    pub(crate) memory: Option<MemoryPlan>,
     order: Permutation,
     schedule: Schedule,
 }
@@ -116,6 +122,9 @@ impl Trainer {
         fingerprint.add("base_parameters", model.total_parameters() - model.trainable_parameters());
         fingerprint.add("base_weights", model.base_fingerprint()?);
         fingerprint.add("dtype", model.dtype().as_str());
+        if let Some(quantize) = model.quantize() {
+            fingerprint.add("quantize", quantize.to_string());
+        }
         fingerprint.add("training_data", fingerprint::examples(&train));
         fingerprint.add("validation_data", fingerprint::examples(&val));
 
@@ -125,7 +134,16 @@ impl Trainer {
         let plan = Plan::new(&config, train.len());
         let schedule = Schedule::new(&config, &plan);
         let order = Permutation::new(train.len(), config.shuffle.then_some(config.seed));
+        let [of_train, of_val] = [&train, &val].map(|set| largest_batch(set, plan.batch_size));
+        model.expect(&BatchShape {
+            tokens: of_train.tokens.max(of_val.tokens),
+            targets: of_train.targets.max(of_val.targets),
+            longest: of_train.longest.max(of_val.longest),
+        });
+        let again = config.gradient_checkpointing;
         Ok(Self {
+            recompute: if again { Recompute::All } else { Recompute::None },
+            memory: None,
             config,
             model,
             parameters,
@@ -138,6 +156,13 @@ impl Trainer {
             order,
             schedule,
         })
+    }
+
+    /// Computes again in the backward pass what the plan says, in place of what the settings say. It
+    /// never changes a byte of the result, so a resumed run may follow another plan.
+    pub fn follow(&mut self, plan: MemoryPlan) {
+        self.recompute = plan.recompute();
+        self.memory = Some(plan);
     }
 
     /// Steps and epochs of the run.
@@ -229,8 +254,7 @@ impl Trainer {
     /// Loss sum and gradients of the window after `steps_done`.
     fn accumulate(&self, steps_done: usize) -> Result<Window, TrainError> {
         let dropout = DropoutStream { seed: self.config.seed, step: steps_done as u64 };
-        let pass =
-            TrainPass { dropout: Some(dropout), recompute: self.config.gradient_checkpointing };
+        let pass = TrainPass { dropout: Some(dropout), recompute: self.recompute };
         let order = self.order.epoch(self.plan.epoch(steps_done) as u64);
         let mut window = Window::default();
         for micro_batch in order[self.plan.window(steps_done)].chunks(self.plan.batch_size) {

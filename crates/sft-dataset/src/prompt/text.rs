@@ -2,8 +2,21 @@
 
 use super::added_tokens::AddedTokens;
 use std::ops::Range;
+use tokenizers::models::bpe::BPE;
 use tokenizers::tokenizer::{Model, Normalizer, PreTokenizer};
-use tokenizers::{OffsetType, PreTokenizedString, Tokenizer};
+use tokenizers::{
+    DecoderWrapper, NormalizerWrapper, OffsetType, PostProcessorWrapper, PreTokenizedString,
+    PreTokenizerWrapper, Tokenizer, TokenizerImpl,
+};
+
+/// A tokenizer whose file can be read without a detour.
+type BpeTokenizer = TokenizerImpl<
+    BPE,
+    NormalizerWrapper,
+    PreTokenizerWrapper,
+    PostProcessorWrapper,
+    DecoderWrapper,
+>;
 
 /// Ids with the bytes of the text that each stands for.
 pub(super) struct TextIds {
@@ -25,7 +38,18 @@ pub(super) struct TextEncoder {
 }
 
 impl TextEncoder {
-    pub(super) fn new(mut tokenizer: Tokenizer) -> tokenizers::Result<Self> {
+    /// Reads a `tokenizer.json`.
+    pub(super) fn from_json(bytes: &[u8]) -> tokenizers::Result<Self> {
+        // The library tries one kind of model after the other on a copy of the file as a tree, which
+        // takes several times as long as knowing the kind. Nearly every file's is BPE.
+        let tokenizer = match serde_json::from_slice::<BpeTokenizer>(bytes) {
+            Ok(tokenizer) => tokenizer.into(),
+            Err(_) => Tokenizer::from_bytes(bytes)?,
+        };
+        Self::new(tokenizer)
+    }
+
+    fn new(mut tokenizer: Tokenizer) -> tokenizers::Result<Self> {
         tokenizer.with_truncation(None)?;
         tokenizer.with_padding(None);
         let (raw, normalized) = (AddedTokens::raw(&tokenizer), AddedTokens::normalized(&tokenizer));
@@ -34,6 +58,12 @@ impl TextEncoder {
 
     pub(super) fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// The highest id plus one, added tokens included.
+    pub(super) fn vocab_size(&self) -> usize {
+        let ids = self.tokenizer.get_vocab(true);
+        ids.values().max().map_or(0, |&highest| highest as usize + 1)
     }
 
     /// The ids of a text in which control strings count inside the `trusted` byte ranges only.

@@ -4,7 +4,9 @@ use super::border;
 use super::template::PromptTemplate;
 use super::text::TextEncoder;
 use crate::{DatasetError, Example, Record};
+use rayon::prelude::*;
 use std::path::Path;
+use std::sync::OnceLock;
 use tokenizers::Tokenizer;
 
 /// Turns notes into prompts and records into examples.
@@ -19,7 +21,8 @@ pub struct PromptTokenizer {
     template: PromptTemplate,
     prefix: Vec<u32>,
     eos_id: u32,
-    vocab_size: usize,
+    /// Set when [`PromptTokenizer::check_border`] has found nothing.
+    border: OnceLock<()>,
 }
 
 /// What became of a record.
@@ -75,18 +78,17 @@ impl PromptTokenizer {
         let bytes = std::fs::read(path)
             .map_err(|source| DatasetError::Read { path: path.into(), source })?;
         let load = || -> tokenizers::Result<(TextEncoder, Vec<u32>)> {
-            let text = TextEncoder::new(Tokenizer::from_bytes(&bytes)?)?;
+            let text = TextEncoder::from_json(&bytes)?;
             let prefix = text.prefix()?;
             Ok((text, prefix))
         };
         let (text, prefix) =
             load().map_err(|source| DatasetError::Tokenizer { path: path.into(), source })?;
-        let ids = text.tokenizer().get_vocab(true);
-        let vocab_size = ids.values().max().map_or(0, |&highest| highest as usize + 1);
         if text.tokenizer().id_to_token(eos_id).is_none() {
-            return Err(DatasetError::UnknownEos { path: path.into(), eos_id, vocab_size });
+            let (path, vocab_size) = (path.into(), text.vocab_size());
+            return Err(DatasetError::UnknownEos { path, eos_id, vocab_size });
         }
-        Ok(Self { text, template, prefix, eos_id, vocab_size })
+        Ok(Self { text, template, prefix, eos_id, border: OnceLock::new() })
     }
 
     /// The ids of the prompt for a note, BOS included, never cut. The note is trimmed.
@@ -139,15 +141,29 @@ impl PromptTokenizer {
     /// # Errors
     /// [`DatasetError::TemplateFuses`] with the characters found; and if the tokenizer fails.
     pub fn check_border(&self) -> Result<(), DatasetError> {
+        if self.border.get().is_some() {
+            return Ok(());
+        }
         // Any note will do, as long as its end cannot be what fuses.
         let note = "Note.";
         let prompt = self.template.render(note);
-        for start in border::probes(&prompt, self.tokenizer()) {
-            if self.fuses(note, &self.joint(note, &start)?)? {
-                return Err(DatasetError::TemplateFuses { end: self.template.end(), start });
+        let found =
+            border::probes(&prompt, self.tokenizer()).into_par_iter().find_map_first(|start| {
+                match self.joint(note, &start).and_then(|joint| self.fuses(note, &joint)) {
+                    Ok(false) => None,
+                    Ok(true) => {
+                        Some(DatasetError::TemplateFuses { end: self.template.end(), start })
+                    }
+                    Err(error) => Some(error),
+                }
+            });
+        match found {
+            Some(error) => Err(error),
+            None => {
+                self.border.get_or_init(|| ());
+                Ok(())
             }
         }
-        Ok(())
     }
 
     /// An example as text: what is given, and what the model is trained to produce.
@@ -185,7 +201,7 @@ impl PromptTokenizer {
 
     /// The highest id plus one, added tokens included.
     pub fn vocab_size(&self) -> usize {
-        self.vocab_size
+        self.text.vocab_size()
     }
 
     fn joint(&self, note: &str, summary: &str) -> Result<Joint, DatasetError> {

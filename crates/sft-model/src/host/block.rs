@@ -90,7 +90,7 @@ impl Block {
         let mut mid = buffers.take(n, width);
         match queries.picked {
             Some(rows) => cpu::gather(x, width, rows, &mut mid),
-            None => mid.copy_from_slice(x),
+            None => cpu::copy(x, &mut mid),
         }
         let mut h = buffers.take(n, width);
         narrow[O] = self.o.host_forward(&attended, n, mode, To::Existing, &mut mid, buffers)?;
@@ -124,6 +124,7 @@ impl Block {
 
     /// The gradients of `sum(y . dy)` for the input `x` `[T, D]`: those of the adapters are added to
     /// `grads`, that of the input is returned if `need_dx`.
+    #[allow(clippy::too_many_arguments)] // what the forward pass had, and its gradient
     pub(super) fn host_backward(
         &self,
         mut dy: Buffer,
@@ -244,12 +245,12 @@ impl Block {
 
 /// Rotated queries and keys, and values, of one block.
 pub(super) struct AttentionArgs<'a> {
-    block: &'a Block,
-    queries: Queries<'a>,
-    q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
-    pass: &'a Pass<'a>,
+    pub(super) block: &'a Block,
+    pub(super) queries: Queries<'a>,
+    pub(super) q: &'a [f32],
+    pub(super) k: &'a [f32],
+    pub(super) v: &'a [f32],
+    pub(super) pass: &'a Pass<'a>,
 }
 
 /// Attention among the rows of the batch.

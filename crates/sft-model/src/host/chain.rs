@@ -1,9 +1,11 @@
 //! The whole decoder: embedding, blocks, loss.
 
+use std::collections::BTreeSet;
+
 use candle_core::{DType, Tensor};
 use sft_kernels::{
     cpu::{self, Buffer, Locked},
-    matmul::Start,
+    matmul::{Start, matmul_nn, matmul_nt},
 };
 
 use super::{
@@ -11,12 +13,11 @@ use super::{
     span::{Pass, Span, Tail, check_rows},
 };
 use crate::{
-    Decoder, Gradients, LossSum, ModelError, Packed, Result, TrainPass, block::Block,
+    Decoder, Gradients, LossSum, ModelError, Packed, Result, TrainPass,
+    block::Block,
+    memory::{BatchShape, HEAD_ROWS},
     projection::Mode,
 };
-
-/// Rows of logits that exist at one time.
-const CHUNK: usize = 256;
 
 impl Decoder {
     /// Whether the slices' functions compute this model.
@@ -25,6 +26,22 @@ impl Decoder {
             && self.activation_dtype() == DType::F32
             && !self.is_reference()
             && !self.has_fault()
+    }
+
+    /// Makes room on the CPU for batches of up to this size. Without it the passes make room as batches
+    /// come; each one that is larger than those before it then leaves memory behind that is too small
+    /// for the next.
+    pub fn expect(&self, batch: &BatchShape) {
+        if !self.on_host() {
+            return;
+        }
+        let ranks = self.projections().filter_map(|p| Some(p.lora()?.rank()));
+        let widths = self.projections().map(|p| p.weight().out_features());
+        let config = self.config();
+        for width in ranks.chain(widths).chain([config.hidden_size]).collect::<BTreeSet<_>>() {
+            self.buffers.take(batch.tokens, width);
+        }
+        self.buffers.take(batch.targets.min(HEAD_ROWS), config.vocab_size);
     }
 
     /// [`Decoder::forward_backward`].
@@ -57,7 +74,8 @@ impl Decoder {
             let y = block.host_finish(&mut kept, queries, &pass)?;
             let x = std::mem::replace(&mut x, y);
             if index >= first {
-                saved.push((x, (!how.recompute).then_some(kept)));
+                let again = how.recompute.includes(index - first);
+                saved.push((x, (!again).then_some(kept)));
             }
         }
 
@@ -68,14 +86,13 @@ impl Decoder {
         let (nll, dpicked) = self.host_loss(&picked, &labels, true)?;
         drop(picked);
         let dpicked = dpicked.ok_or(ModelError::State("the head gave no gradient"))?;
-        let mut dx = match tail {
-            Some(_) => dpicked,
-            None => {
-                let width = self.config().hidden_size;
-                let mut dx = self.buffers.zeros(all.len(), width);
-                cpu::scatter_add(&dpicked, width, &rows, &mut dx);
-                dx
-            }
+        let mut dx = if tail.is_some() {
+            dpicked
+        } else {
+            let width = self.config().hidden_size;
+            let mut dx = self.buffers.zeros(all.len(), width);
+            cpu::scatter_add(&dpicked, width, &rows, &mut dx);
+            dx
         };
         for (index, (x, kept)) in saved.into_iter().enumerate().rev() {
             let index = first + index;
@@ -155,14 +172,15 @@ impl Decoder {
             )));
         }
         let mut nll = 0.0;
-        for (i, labels) in labels.chunks(CHUNK).enumerate() {
-            let (n, from) = (labels.len(), i * CHUNK * width);
+        for (i, labels) in labels.chunks(HEAD_ROWS).enumerate() {
+            let (n, from) = (labels.len(), i * HEAD_ROWS * width);
             let mut logits = self.buffers.take(n, vocab);
-            self.head.matmul_nt(&normal[from..][..n * width], n, Start::Zero, &mut logits)?;
+            let rows = &normal[from..][..n * width];
+            self.head.with_matrix(|w| matmul_nt(rows, n, w, Start::Zero, &mut logits))?;
             nll += cpu::cross_entropy(&mut logits, labels, vocab, dnormal.is_some());
             if let Some(dnormal) = &mut dnormal {
                 let dx = &mut dnormal[from..][..n * width];
-                self.head.matmul_nn(&logits, n, Start::Zero, dx)?;
+                self.head.with_matrix(|w| matmul_nn(&logits, n, w, Start::Zero, dx))?;
             }
         }
         Ok(nll)
@@ -182,7 +200,7 @@ impl Decoder {
     }
 
     /// Embeddings of token ids, `[T, D]`.
-    fn host_embed(&self, ids: &[u32]) -> Result<Buffer> {
+    pub(super) fn host_embed(&self, ids: &[u32]) -> Result<Buffer> {
         let rows: Tensor = self.embed(ids)?;
         Ok(self.buffers.copy(Locked::new(&rows).values()?, self.config().hidden_size))
     }

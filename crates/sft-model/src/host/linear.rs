@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use sft_kernels::{
     FrozenWeight,
     cpu::{self, Buffer, Buffers, Dropout, Locked, Lora},
-    matmul::Start,
+    matmul::{Matrix, Start, matmul_nn, matmul_nt},
 };
 use sft_lora::LoraLinear;
 
@@ -50,16 +50,20 @@ impl Projection {
             (To::Fresh, Some(bias)) => Start::Bias(bias),
             (To::Fresh, None) => Start::Zero,
         };
-        weight.matmul_nt(x, t, start, y)?;
+        let down = match layer {
+            None => {
+                weight.with_matrix(|w| matmul_nt(x, t, w, start, y))?;
+                None
+            }
+            Some(layer) => with_lora(layer, mode, |lora| {
+                let forward = |w: &Matrix<'_>| cpu::lora_forward(x, t, w, start, lora, y, buffers);
+                Ok(Some(weight.with_matrix(forward)?))
+            })?,
+        };
         if let (To::Existing, Some(bias)) = (to, bias) {
             cpu::add_row(bias, y);
         }
-        let Some(layer) = layer else { return Ok(None) };
-        with_lora(layer, mode, |lora| {
-            let down = cpu::lora_down(x, t, weight.in_features(), lora, buffers)?;
-            cpu::lora_up(&down, t, weight.out_features(), lora, y)?;
-            Ok(Some(down))
-        })
+        Ok(down)
     }
 
     /// The adapter's narrow product alone, as [`Self::host_forward`] returns it.
@@ -92,18 +96,21 @@ impl Projection {
         buffers: &Buffers,
     ) -> Result<()> {
         let (weight, layer) = self.parts(mode);
-        let mut dx = dx;
-        if let Some((to, dx)) = &mut dx {
-            let start = if *to == To::Fresh { Start::Zero } else { Start::Existing };
-            weight.matmul_nn(dy, t, start, dx)?;
-        }
-        let Some(layer) = layer else { return Ok(()) };
+        let dx = dx.map(|(to, dx)| match to {
+            To::Fresh => (Start::Zero, dx),
+            To::Existing => (Start::Existing, dx),
+        });
+        let Some(layer) = layer else {
+            if let Some((start, dx)) = dx {
+                weight.with_matrix(|w| matmul_nn(dy, t, w, start, dx))?;
+            }
+            return Ok(());
+        };
         let down = down.ok_or(ModelError::State("an adapter's forward pass was not kept"))?;
-        let (out, input) = (weight.out_features(), weight.in_features());
         let gradients = with_lora(layer, mode, |lora| {
-            let dx = dx.map(|(_, dx)| dx);
-            Ok(cpu::lora_backward(dy, t, x, down, [out, input], lora, dx, buffers)?)
+            Ok(weight.with_matrix(|w| cpu::lora_backward(dy, t, x, down, w, lora, dx, buffers))?)
         })?;
+        let (out, input) = (weight.out_features(), weight.in_features());
         let [(a, _), (b, _)] = layer.parameters();
         let (r, device) = (layer.rank(), layer.lora_a().device());
         grads.add(a, &Tensor::from_vec(gradients.a, (r, input), device)?)?;

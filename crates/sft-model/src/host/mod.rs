@@ -5,6 +5,9 @@
 //! instead of being asked for, and the last block computes the rows of targets alone.
 
 mod block;
+mod cached;
 mod chain;
 mod linear;
 mod span;
+
+pub(crate) use cached::Slot;
