@@ -6,7 +6,7 @@ use sft::{
     kernels::DropoutStream,
     lora::LoraConfig,
     model::{
-        Decoder, Gradients, ModelDir, Packed, TrainPass,
+        Decoder, Gradients, ModelDir, Packed, Recompute, TrainPass,
         runtime::{DTypeChoice, DeviceChoice},
     },
 };
@@ -49,7 +49,7 @@ fn training_step(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("training_step");
     group.sample_size(10).throughput(Throughput::Elements(u64::from(tokens)));
-    for (name, recompute) in [("keep", false), ("recompute", true)] {
+    for (name, recompute) in [("keep", Recompute::None), ("recompute", Recompute::All)] {
         let pass = TrainPass { dropout: Some(DropoutStream { seed: 42, step: 1 }), recompute };
         group.bench_function(name, |bencher| {
             bencher.iter(|| {

@@ -28,7 +28,7 @@ use sft::{
         LoraConfig,
         peft::{PeftConfig, save_adapter},
     },
-    model::{Decoder, Gradients, ModelDir, Packed, TrainPass},
+    model::{Decoder, Gradients, ModelDir, Packed, Recompute, TrainPass},
     trainer::{
         Event, Observer, ResumeFrom, RunFiles, Scheduler, StepRecord, StopFlag, TrainConfig,
         Trainer,
@@ -89,7 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let batch = Batch::pack(examples.iter().take(BATCH));
     let (input, targets) = packed(&batch);
     let mut gradients = Gradients::default();
-    let pass = TrainPass { dropout: None, recompute: false };
+    let pass = TrainPass { dropout: None, recompute: Recompute::None };
     model.forward_backward(&input, &targets, &pass, &mut gradients)?;
     for (name, gradient) in gradients.iter() {
         tensors.insert(format!("grad.{name}"), gradient.clone());

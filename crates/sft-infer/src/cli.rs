@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use sft_inference::GenerationParams;
-use sft_model::runtime::{DTypeChoice, DeviceChoice};
+use sft_model::runtime::{DTypeChoice, DeviceChoice, Quantize};
 use sft_model::source::EMBEDDED;
 
 const EXAMPLES: &str = "\
@@ -80,6 +80,9 @@ pub(crate) struct Args {
     /// auto, f32, bf16 or f16
     #[arg(long, default_value = "auto", help_heading = "Model")]
     pub dtype: DTypeChoice,
+    /// Keep the matrices of the base's blocks in few bits: nf4 or int8, on the CPU; the rest is bf16
+    #[arg(long, value_name = "nf4|int8", help_heading = "Model")]
+    pub quantize: Option<Quantize>,
 
     /// The note itself
     #[arg(
@@ -197,11 +200,14 @@ impl Args {
         let mut command = Self::command().mut_args(also_in_snake_case);
         let args = Self::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)?;
         let as_asked = matches!(args.device, DeviceChoice::Auto | DeviceChoice::Cpu)
-            && matches!(args.dtype, DTypeChoice::Auto | DTypeChoice::F32);
+            && matches!(args.dtype, DTypeChoice::Auto | DTypeChoice::F32)
+            && args.quantize.is_none();
         let writes =
             [("--merge-to", &args.merge_to), ("--export-gguf-lora", &args.export_gguf_lora)];
         if let Some((flag, _)) = writes.iter().find(|(_, out)| out.is_some() && !as_asked) {
-            let reason = format!("{flag} works in f32 on the CPU: leave out --device and --dtype");
+            let reason = format!(
+                "{flag} works in f32 on the CPU: leave out --device, --dtype and --quantize"
+            );
             return Err(command.error(ErrorKind::ArgumentConflict, reason));
         }
         Ok(args)
@@ -266,6 +272,7 @@ mod tests {
                 ("seed", "9"),
                 ("device", "cuda:1"),
                 ("dtype", "bf16"),
+                ("quantize", "int8"),
             ];
             let arguments: Vec<String> = flags
                 .iter()
@@ -281,6 +288,7 @@ mod tests {
             assert_eq!(args.input_file, Some("n.csv".into()));
             assert_eq!(args.output_file, Some("o".into()));
             assert_eq!((args.device, args.dtype), (DeviceChoice::Cuda(1), DTypeChoice::Bf16));
+            assert_eq!(args.quantize, Some(Quantize::Int8));
             let expected = GenerationParams {
                 max_new_tokens: 7,
                 temperature: 0.5,
@@ -324,6 +332,8 @@ mod tests {
             &["--model-path", "m", "--merge-to", "x", "--clinical-note", "a"],
             &["--model-path", "m", "--merge-to", "x", "--json"],
             &["--model-path", "m", "--merge-to", "x", "--dtype", "bf16"],
+            &["--model-path", "m", "--merge-to", "x", "--quantize", "nf4"],
+            &["--model-path", "m", "--quantize", "fp4"],
             &["--model-path", "m", "--merge-to", "x", "--device", "cuda"],
             &["--model-path", "m", "--evaluate", "e.csv", "--clinical-note", "a"],
             &["--model-path", "m", "--evaluate", "e.csv", "--input-file", "b"],

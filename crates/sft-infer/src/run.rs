@@ -94,6 +94,7 @@ fn fetched(
         prompt_template,
         device: args.device,
         dtype: args.dtype,
+        quantize: args.quantize,
         ..OpenOptions::new(&args.model_path)
     };
     let mut downloads = Downloads::default();

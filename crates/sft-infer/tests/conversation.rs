@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{config, write_adapter, write_json, write_model};
+use candle_core::{Device, Tensor};
+use common::{EOS, config, weights, write_adapter, write_json, write_model};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use rexpect::process::{Signal, WaitStatus};
 use rexpect::session::{PtySession, spawn_command};
@@ -150,6 +151,13 @@ fn small_model() -> tempfile::TempDir {
     let mut long = config();
     long["max_position_embeddings"] = json!(100_000);
     write_json(&model.join("config.json"), &long);
+    // An answer has no end: beside the others' random logits that of the end is always 0.
+    let mut tensors = weights(1);
+    let head = tensors.remove("lm_head.weight").unwrap();
+    let mut rows: Vec<Vec<f32>> = head.to_vec2().unwrap();
+    rows[EOS as usize].fill(0.0);
+    tensors.insert("lm_head.weight".into(), Tensor::new(rows, &Device::Cpu).unwrap());
+    candle_core::safetensors::save(&tensors, model.join("model.safetensors")).unwrap();
     write_adapter(&adapter, &model, "model");
     folder
 }

@@ -26,6 +26,10 @@ pub(crate) enum CliError {
         "the example of line {line} has {tokens} tokens, but the model can tell only {limit} positions apart (max_position_embeddings); give --max_length {limit} or less"
     )]
     TooLong { line: u64, tokens: usize, limit: usize },
+    #[error(
+        "training takes {needed}, more than {budget}, even with activations computed again; {remedy}"
+    )]
+    Memory { needed: String, budget: String, remedy: String },
     #[error("the self test failed: {}; do not train before this is mended", checks.join("; "))]
     SelfTest { checks: Vec<String> },
     #[error("cannot write to standard output")]

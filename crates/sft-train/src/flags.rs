@@ -65,6 +65,9 @@ pub(crate) struct Options {
     /// Number format of the frozen base: auto, f32, bf16 or f16 (adapters are always f32)
     #[arg(long, value_name = "DTYPE", help_heading = "Model")]
     pub(crate) dtype: Option<String>,
+    /// Keep the matrices of the base's blocks in few bits (QLoRA): nf4 or int8, on the CPU; the rest is bf16
+    #[arg(long, value_name = "nf4|int8", help_heading = "Model")]
+    pub(crate) quantize: Option<String>,
 
     /// Training rows; without the flag, phase1_data/sft/train_set_processed.csv if it is there, else embedded: synthetic
     /// sample data inside this program
@@ -136,6 +139,10 @@ pub(crate) struct Options {
     /// Recompute activations in the backward pass: less memory, more time, the same bytes
     #[arg(long, value_name = "true|false", help_heading = "Training", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) gradient_checkpointing: Option<bool>,
+    /// Memory that the run may take, such as 16GB: as many blocks as it needs to fit are recomputed in the backward pass;
+    /// without the flag, nine tenths of what the machine has free
+    #[arg(long, value_name = "SIZE", help_heading = "Training")]
+    pub(crate) memory_budget: Option<String>,
 
     /// Folder for the adapter, checkpoints and statistics
     #[arg(long, value_name = "DIR", help_heading = "Run")]

@@ -74,11 +74,11 @@ macro_rules! merged {
 pub(crate) fn merge(layers: &[(Origin, Options)]) -> (Options, Vec<Entry>) {
     let mut entries = Vec::new();
     let options = merged!(layers, &mut entries;
-        model_name, revision, init_adapter, device, dtype,
+        model_name, revision, init_adapter, device, dtype, quantize,
         train_csv, val_csv, val_split, max_length, prompt_template,
         lora_r, lora_alpha, lora_dropout, lora_target_modules,
         num_epochs, max_steps, batch_size, gradient_accumulation_steps, learning_rate, lr_scheduler, warmup_ratio,
-        weight_decay, max_grad_norm, seed, no_shuffle, gradient_checkpointing,
+        weight_decay, max_grad_norm, seed, no_shuffle, gradient_checkpointing, memory_budget,
         output_dir, save_steps, save_total_limit, eval_steps, early_stopping_patience, resume, dry_run,
     );
     (options, entries)
@@ -118,6 +118,7 @@ pub(crate) fn defaults(typed: &Options, is_file: &dyn Fn(&Path) -> bool) -> Opti
         init_adapter: None,
         device: Some("auto".into()),
         dtype: Some("auto".into()),
+        quantize: None,
         train_csv: Some(train_csv),
         val_csv,
         val_split: (!has_val_file).then_some(VAL_SPLIT),
@@ -139,6 +140,7 @@ pub(crate) fn defaults(typed: &Options, is_file: &dyn Fn(&Path) -> bool) -> Opti
         seed: Some(train.seed),
         no_shuffle: Some(!train.shuffle),
         gradient_checkpointing: Some(train.gradient_checkpointing),
+        memory_budget: None,
         output_dir: Some(OUTPUT_DIR.into()),
         save_steps: train.save_steps,
         save_total_limit: train.save_total_limit,

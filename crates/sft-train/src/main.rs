@@ -12,6 +12,7 @@ mod file;
 mod flags;
 mod inputs;
 mod layers;
+mod memory;
 mod progress;
 mod report;
 mod resolve;
@@ -22,10 +23,12 @@ mod source;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    let started = Instant::now();
     let flags = flags::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .log_internal_errors(false)
         .init();
-    match run::run(flags) {
+    match run::run(flags, started) {
         Ok(code) => code.into(),
         Err(error) => {
             console::error(error::one_line(&error));

@@ -14,6 +14,7 @@ const QUIET: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(crate) struct Progress {
     bar: ProgressBar,
+    /// When the program started, then when its first step did.
     started: Instant,
     steps_before: usize,
     total_steps: usize,
@@ -21,13 +22,14 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// A bar on standard error, or nothing until the first step where that is no terminal.
-    pub(crate) fn new() -> Self {
+    /// A bar on standard error, or nothing until the first step where that is no terminal, of a program that
+    /// `started` then.
+    pub(crate) fn new(started: Instant) -> Self {
         let bar = ProgressBar::new(0);
         let style =
             ProgressStyle::with_template("{bar:30} {pos}/{len} steps [{elapsed} < {eta}] {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, started: Instant::now(), steps_before: 0, total_steps: 0, last_line: None }
+        Self { bar, started, steps_before: 0, total_steps: 0, last_line: None }
     }
 
     /// A line on standard error that leaves the bar whole.
@@ -74,6 +76,7 @@ impl Observer for Progress {
                 if let Some(path) = resumed_from {
                     self.note(&format!("resuming {} at step {steps_done} of {total_steps}", path.display()));
                 }
+                tracing::debug!(seconds = self.started.elapsed().as_secs_f64(), "step 1 begins");
                 self.started = Instant::now();
                 (self.total_steps, self.steps_before) = (*total_steps, *steps_done);
                 self.bar.set_length(*total_steps as u64);

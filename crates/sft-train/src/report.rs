@@ -10,12 +10,13 @@ use sft_trainer::Plan;
 use crate::console;
 use crate::data::Rows;
 use crate::layers::Entry;
+use crate::memory::Planned;
 
 /// Examples that a dry run shows.
 const EXAMPLES: usize = 2;
 
-/// Every setting, its value and where the value came from.
-pub(crate) fn settings(entries: &[Entry]) -> String {
+/// Every setting, its value and where the value came from; what the run will take.
+pub(crate) fn settings(entries: &[Entry], memory: Option<&Planned>) -> String {
     let width = |text: fn(&Entry) -> String| {
         entries.iter().map(text).map(|text| text.chars().count()).max()
     };
@@ -27,6 +28,9 @@ pub(crate) fn settings(entries: &[Entry]) -> String {
         let origin =
             entry.value.as_ref().map_or("not set".to_owned(), |_| entry.origin.to_string());
         let _ = write!(text, "\n  {:names$}  {:values$}  {origin}", entry.name, entry.shown());
+    }
+    if let Some(memory) = memory {
+        let _ = write!(text, "\n  {:names$}  {}", "memory", memory.line());
     }
     text
 }

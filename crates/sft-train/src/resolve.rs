@@ -12,12 +12,13 @@ use std::str::FromStr;
 use sft_dataset::{DatasetError, SftConfig, TemplateChoice};
 use sft_lora::peft::PeftAdapter;
 use sft_lora::{LoraConfig, LoraError, TargetModules};
-use sft_model::runtime::{DTypeChoice, DeviceChoice};
+use sft_model::runtime::{DTypeChoice, DeviceChoice, Quantize};
 use sft_trainer::{ResumeFrom, Scheduler, TrainConfig, TrainError};
 
 use crate::error::{CliError, one_line};
 use crate::flags::Options;
 use crate::layers::{Entry, Origin, adapter_layer, defaults, merge};
+use crate::memory::MemorySize;
 use crate::source;
 
 /// Where validation rows come from.
@@ -38,12 +39,16 @@ pub(crate) struct Settings {
     pub(crate) init_adapter: Option<PeftAdapter>,
     pub(crate) device: DeviceChoice,
     pub(crate) dtype: DTypeChoice,
+    /// How the matrices of the blocks are kept, if in few bits.
+    pub(crate) quantize: Option<Quantize>,
     pub(crate) train_csv: PathBuf,
     pub(crate) validation: Validation,
     pub(crate) max_length: usize,
     pub(crate) template: TemplateChoice,
     pub(crate) lora: LoraConfig,
     pub(crate) train: TrainConfig,
+    /// Memory that the run may take; none: what the machine has free.
+    pub(crate) memory_budget: Option<MemorySize>,
     pub(crate) output_dir: PathBuf,
     pub(crate) resume: ResumeFrom,
     pub(crate) dry_run: bool,
@@ -128,6 +133,7 @@ fn build(
         init_adapter: _,
         device,
         dtype,
+        quantize,
         train_csv,
         val_csv,
         val_split,
@@ -149,6 +155,7 @@ fn build(
         seed,
         no_shuffle,
         gradient_checkpointing,
+        memory_budget,
         output_dir,
         save_steps,
         save_total_limit,
@@ -244,6 +251,8 @@ fn build(
     let template = saved_prompt.map_or_else(typed, Ok);
     let device = parsed(device, "device", problems);
     let dtype = parsed(dtype, "dtype", problems);
+    let quantize = parsed(quantize, "quantize", problems);
+    let memory_budget = parsed(memory_budget, "memory_budget", problems);
     let template = template.map_err(|error| problems.push(one_line(&error))).ok();
     let (Some(device), Some(dtype), Some(template), []) =
         (device, dtype, template, problems.as_slice())
@@ -256,12 +265,14 @@ fn build(
         init_adapter,
         device,
         dtype,
+        quantize,
         train_csv,
         validation,
         max_length,
         template,
         lora,
         train,
+        memory_budget,
         output_dir: output_dir.unwrap_or_default(),
         resume: resume.map_or(ResumeFrom::Fresh, |text| resume_from(&text)),
         dry_run: dry_run.unwrap_or_default(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Instant;
 
 use candle_core::{DType, Device, DeviceLocation};
 use sft_dataset::{EncodedSet, PromptTokenizer, SftConfig, encode};
@@ -17,6 +18,7 @@ use crate::data::Rows;
 use crate::error::CliError;
 use crate::flags::Flags;
 use crate::inputs::Inputs;
+use crate::memory;
 use crate::progress::Progress;
 use crate::report;
 use crate::resolve::{Settings, Validation};
@@ -30,8 +32,8 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// Steps that a model needs to take up a form of summary at all.
 const FEW_STEPS: usize = 30;
 
-/// Everything `sft-train` does between its flags and its exit status.
-pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
+/// Everything `sft-train` does between its flags and its exit status. It `started` a moment ago.
+pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     let self_test = flags.self_test.unwrap_or_default();
     let Some(inputs) = Inputs::read(flags)? else {
         return Ok(0);
@@ -40,7 +42,16 @@ pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
     let settings = inputs.before_model()?;
     let rows = Rows::read(&settings)?;
     let device = settings.device.open()?;
-    let dtype = settings.dtype.resolve(&device)?;
+    let dtype = match settings.quantize {
+        Some(quantize) => quantize.resolve(settings.dtype, &device)?,
+        None => settings.dtype.resolve(&device)?,
+    };
+    if let Some(quantize) = settings.quantize.filter(|_| self_test) {
+        let problem = format!(
+            "--self_test compares the base with its files: leave out --quantize {quantize}"
+        );
+        return Err(CliError::Settings { problems: vec![problem] });
+    }
     check_output(&settings, self_test)?;
     let folder = source::model_folder(&settings.model_name, settings.revision.as_deref())?;
     let folder = ModelDir::open(&folder)?;
@@ -65,6 +76,11 @@ pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
     let train = encode(train_csv, &rows.train, &tokenizer, settings.max_length)?;
     let val = encode(val_csv, &rows.val, &tokenizer, settings.max_length)?;
     check_examples(&[&train, &val], folder.config())?;
+    let memory = if self_test {
+        None
+    } else {
+        memory::plan(&settings, &folder, dtype, &device, &train.examples)?
+    };
 
     // What a dry run prints is its result; otherwise standard output belongs to the run.
     let say = |text: String| {
@@ -74,7 +90,7 @@ pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
         console::status(text);
         Ok(())
     };
-    say(report::settings(&settings.entries))?;
+    say(report::settings(&settings.entries, memory.as_ref()))?;
     say(report::data(&rows, &train, &val))?;
     rows.notes.iter().for_each(console::note);
     let mut model = adapted_model(&settings, &folder, dtype, &device)?;
@@ -115,7 +131,10 @@ pub(crate) fn run(flags: Flags) -> Result<u8, CliError> {
     }
     let mut trainer =
         Trainer::new(settings.train.clone(), model, train.examples, val.examples, files)?;
-    let mut progress = Progress::new();
+    if let Some(memory) = memory {
+        trainer.follow(memory.plan);
+    }
+    let mut progress = Progress::new(started);
     let stop = StopFlag::new();
     signals::listen(&stop, &progress)?;
     let outcome = trainer.run(settings.resume.clone(), &mut progress, &stop);
@@ -174,10 +193,12 @@ fn adapted_model(
     console::status(format_args!(
         "loading {} ({} on {})",
         settings.model_name,
-        dtype.as_str(),
+        settings
+            .quantize
+            .map_or(dtype.as_str().to_owned(), |quantize| format!("blocks in {quantize}")),
         device_name(device)
     ));
-    let mut model = Decoder::load(folder, dtype, device)?;
+    let mut model = Decoder::load_as(folder, dtype, settings.quantize, device)?;
     match &settings.init_adapter {
         Some(adapter) => model.load_lora(adapter)?,
         None => model.add_lora(&settings.lora, settings.train.seed)?,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 use clap::FromArgMatches;
 use sft_lora::peft::PeftConfig;
+use sft_model::runtime::Quantize;
 
 use super::*;
 use crate::flags::{self, Flags};
@@ -12,12 +13,13 @@ use crate::layers::default_entries;
 use crate::{error, file};
 
 /// A value for every flag that is not its default. `FILE` and `DIR` stand for things that exist.
-const TYPED: [(&str, &str); 33] = [
+const TYPED: [(&str, &str); 35] = [
     ("model_name", "DIR"),
     ("revision", "v1"),
     ("init_adapter", "no/adapter"),
     ("device", "cuda:1"),
     ("dtype", "bf16"),
+    ("quantize", "nf4"),
     ("train_csv", "FILE"),
     ("val_csv", "val.csv"),
     ("val_split", "0.25"),
@@ -39,6 +41,7 @@ const TYPED: [(&str, &str); 33] = [
     ("seed", "9"),
     ("no_shuffle", "true"),
     ("gradient_checkpointing", "true"),
+    ("memory_budget", "16GB"),
     ("output_dir", "./out dir"),
     ("save_steps", "11"),
     ("save_total_limit", "13"),
@@ -147,6 +150,7 @@ fn every_value_arrives_where_it_belongs() {
         Settings::resolve(vec![(Origin::Flag, parse(&args))], None, &mut Vec::new()).unwrap();
     assert_eq!(settings.device, DeviceChoice::Cuda(1));
     assert_eq!(settings.dtype, DTypeChoice::Bf16);
+    assert_eq!(settings.quantize, Some(Quantize::Nf4));
     assert_eq!(settings.validation, Validation::File("val.csv".into()));
     assert_eq!(settings.max_length, 300);
     assert_eq!(settings.template.text(), typed("prompt_template"));
@@ -179,6 +183,7 @@ fn every_value_arrives_where_it_belongs() {
         early_stopping_patience: Some(19),
     };
     assert_eq!(settings.train, train);
+    assert_eq!(settings.memory_budget, Some(MemorySize(16_000_000_000)));
 }
 
 #[test]
@@ -207,7 +212,9 @@ fn the_defaults_are_those_of_the_documentation() {
         ("no_shuffle", "false"),
         ("device", "auto"),
         ("dtype", "auto"),
+        ("quantize", "-"),
         ("gradient_checkpointing", "false"),
+        ("memory_budget", "-"),
         ("resume", "-"),
         ("dry_run", "false"),
     ] {
@@ -438,6 +445,7 @@ fn every_problem_is_listed_at_once() {
         "--val_split=1.5",
         "--device=tpu",
         "--dtype=int4",
+        "--quantize=fp4",
         "--lr_scheduler=step",
         "--lora_target_modules=q_(proj",
         "--prompt_template=no place",
