@@ -157,13 +157,11 @@ impl PromptTokenizer {
                     Err(error) => Some(error),
                 }
             });
-        match found {
-            Some(error) => Err(error),
-            None => {
-                self.border.get_or_init(|| ());
-                Ok(())
-            }
+        if let Some(error) = found {
+            return Err(error);
         }
+        self.border.get_or_init(|| ());
+        Ok(())
     }
 
     /// An example as text: what is given, and what the model is trained to produce.

@@ -4,7 +4,6 @@
 //! They write where they are told to, so that a decoder with a backward pass of its own keeps what
 //! it needs and nothing else.
 
-mod attend_one;
 mod attention;
 mod buffers;
 mod cross_entropy;
@@ -17,7 +16,6 @@ mod rope;
 mod swiglu;
 pub(crate) mod vector;
 
-pub use attend_one::attend_one;
 pub use attention::{AttentionShape, attention, attention_backward};
 pub use buffers::{Buffer, Buffers};
 pub use cross_entropy::cross_entropy;

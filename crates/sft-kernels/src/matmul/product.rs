@@ -21,7 +21,7 @@ const FEW_ROWS: usize = 32;
 /// Pieces for each thread where they are cheap to part: enough for the last to be short.
 const PIECES: usize = 16;
 /// Tasks for each thread through panels.
-const TASKS: usize = 4;
+const TASKS: usize = 2;
 /// Bytes of weight for which a thread of its own is worth waking.
 const PIECE_BYTES: usize = 32 * 1024;
 

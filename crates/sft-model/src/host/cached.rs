@@ -133,9 +133,6 @@ fn over_cache(
     sequences.into_par_iter().with_max_len(1).try_for_each(|(n, q, layer, out)| {
         let Layer { keys, values } = layer;
         let (heads, kv_heads) = (q_width / head_dim, width / head_dim);
-        if n == 1 {
-            return cpu::attend_one(q, [keys, values], [kv_heads, head_dim], window, out);
-        }
         let spec = AttentionSpec {
             cu_seqlens_q: &[0, n as u32],
             cu_seqlens_k: &[0, (keys.len() / width) as u32],
