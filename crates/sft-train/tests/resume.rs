@@ -10,7 +10,7 @@ use common::{Ended, Fixture, tree};
 
 const ADAPTER: &str = "out/final_model/adapter_model.safetensors";
 
-/// 40 steps of two batches, with dropout, and a checkpoint every third step.
+/// 200 steps of two batches, with dropout, and a checkpoint every third step.
 const RUN: [&str; 13] = [
     "--model_name=model",
     "--train_csv=train.csv",
@@ -22,7 +22,7 @@ const RUN: [&str; 13] = [
     "--learning_rate=0.01",
     "--max_length=128",
     "--val_split=0.2",
-    "--max_steps=40",
+    "--max_steps=200",
     "--save_steps=3",
     "--output_dir=out",
 ];
@@ -130,7 +130,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
 fn a_finished_run_stays_as_it_is() {
     let fixture = Fixture::new();
     let run = [&RUN[..], &["--max_steps=2"]].concat();
-    let run: Vec<&str> = run.into_iter().filter(|arg| *arg != "--max_steps=40").collect();
+    let run: Vec<&str> = run.into_iter().filter(|arg| *arg != "--max_steps=200").collect();
     fixture.run(&[&run[..], &["--resume=auto"]].concat()).ok();
     let before = tree(&fixture.path("out"));
     let ended = fixture.run(&[&run[..], &["--resume", "auto"]].concat()).ok();
