@@ -103,6 +103,7 @@ impl Block {
         })
     }
 
+    /// In the order of [`crate::modules`].
     pub(crate) fn projections(&self) -> [&Projection; 7] {
         [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down]
     }

@@ -6,6 +6,7 @@ use sft_kernels::{Rows, cpu::on_pool, frozen_linear, linear_cross_entropy};
 use crate::{
     Decoder, Gradients, LossSum, ModelError, Packed, Result, TrainPass,
     block::{Block, Context},
+    packed::check_rows,
     projection::Mode,
 };
 
@@ -130,13 +131,7 @@ impl Decoder {
     }
 
     fn select(&self, hidden: &Tensor, rows: &[u32]) -> Result<Tensor> {
-        let tokens = hidden.dims()[0];
-        if rows.is_empty() {
-            return Err(ModelError::Batch("it has no target".into()));
-        }
-        if let Some(row) = rows.iter().find(|&&row| row as usize >= tokens) {
-            return Err(ModelError::Batch(format!("target row {row} of {tokens} tokens")));
-        }
+        check_rows(rows, hidden.dims()[0])?;
         Ok(hidden.index_select(&Tensor::new(rows, self.device())?, 0)?)
     }
 }

@@ -18,6 +18,7 @@ mod gguf;
 mod gradients;
 mod host;
 pub mod memory;
+mod modules;
 pub mod names;
 mod packed;
 mod probe;

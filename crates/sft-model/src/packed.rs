@@ -43,3 +43,14 @@ impl Packed<'_> {
         self.example.iter().zip(spans).flat_map(|(&e, n)| std::iter::repeat_n(e, n)).collect()
     }
 }
+
+/// Refuses rows that a batch of so many tokens does not have.
+pub(crate) fn check_rows(rows: &[u32], tokens: usize) -> Result<()> {
+    if rows.is_empty() {
+        return Err(ModelError::Batch("it has no target".into()));
+    }
+    match rows.iter().find(|&&row| row as usize >= tokens) {
+        Some(row) => Err(ModelError::Batch(format!("target row {row} of {tokens} tokens"))),
+        None => Ok(()),
+    }
+}

@@ -67,28 +67,14 @@ pub(super) fn product(
     if t == 0 || width == 0 {
         return Ok(());
     }
-    let job = Job { kernels: path.kernels(w.values), form, w, depth, width, add, turned: None };
+    let job = Job::new(path, form, w, add);
     if depth == 0 {
         return match update {
             Some(update) => product(path, form, update.x, t, &update.w, Start::Existing, None, y),
             None => Ok(()),
         };
     }
-    let update = update.map(|update| {
-        let kernels = path.kernels(update.w.values);
-        (
-            update.x,
-            Job {
-                kernels,
-                form,
-                w: &update.w,
-                depth: form.sides(&update.w).0,
-                width,
-                add: true,
-                turned: None,
-            },
-        )
-    });
+    let update = update.map(|update| (update.x, Job::new(path, form, &update.w, true)));
     let update = update.as_ref().map(|(x, job)| (*x, job));
     if matches!(form, Form::Nt) && t <= FEW_ROWS {
         job.in_place(x, t, update, y);
@@ -115,8 +101,7 @@ pub(super) fn product_tn(
         y.fill(0.0);
     }
     if !x.is_empty() && width > 0 {
-        let (kernels, turned) = (path.kernels(w.values), Some(columns));
-        let job = Job { kernels, form: Form::Nn, w, depth, width, add: false, turned };
+        let job = Job { turned: Some(columns), ..Job::new(path, Form::Nn, w, false) };
         job.through_panels(x, columns, None, y);
     }
     Ok(())
@@ -146,7 +131,12 @@ struct Job<'a> {
     add: bool,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    fn new(path: Path, form: Form, w: &'a Matrix<'a>, add: bool) -> Self {
+        let (depth, width) = form.sides(w);
+        Self { turned: None, kernels: path.kernels(w.values), form, w, depth, width, add }
+    }
+
     /// Packs a row of activations; what lies behind it in `cells` is left alone.
     fn pack(&self, row: &[f32], cells: &mut [u32]) {
         match self.w.values {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sft_lora::{LoraConfig, peft::PeftAdapter};
 
-use crate::{ModelConfig, ModelError, Result};
+use crate::{ModelConfig, ModelError, Result, modules::MODULES};
 
 /// One `A` or `B`.
 pub(super) struct Matrix {
@@ -132,7 +132,7 @@ pub(super) fn matrices(
 /// A layer that the configuration targets and the adapter does not have.
 fn missing(adapter: &PeftAdapter, base: &ModelConfig) -> Result<Option<String>> {
     for block in 0..base.num_hidden_layers {
-        for layer in LAYERS {
+        for layer in MODULES {
             let module = format!("model.layers.{block}.{layer}");
             let has = adapter.tensors.contains_key(&format!("{module}.lora_A.weight"));
             if !has && adapter.lora.targets(&module, false)? {
@@ -142,17 +142,6 @@ fn missing(adapter: &PeftAdapter, base: &ModelConfig) -> Result<Option<String>> 
     }
     Ok(None)
 }
-
-/// The linear layers of a block.
-const LAYERS: [&str; 7] = [
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
-];
 
 /// A linear layer of the base.
 struct Place {

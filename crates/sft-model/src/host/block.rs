@@ -10,16 +10,12 @@ use super::{
     linear::To,
     span::{Pass, Queries},
 };
-use crate::{Gradients, Result, block::Block, projection::Projection};
-
-/// Numbers of the projections in [`Block::projections`].
-const Q: usize = 0;
-const K: usize = 1;
-const V: usize = 2;
-const O: usize = 3;
-const GATE: usize = 4;
-const UP: usize = 5;
-const DOWN: usize = 6;
+use crate::{
+    Gradients, Result,
+    block::Block,
+    modules::{DOWN, GATE, K, O, Q, UP, V},
+    projection::Projection,
+};
 
 /// What a block's backward pass reads, beside its input. What is cheap to compute again (the
 /// normalised inputs, the gated activation, the scores) is not here.

@@ -10,12 +10,13 @@ use sft_kernels::{
 
 use super::{
     block::{Kept, among_rows, normed, normed_backward},
-    span::{Pass, Span, Tail, check_rows},
+    span::{Pass, Span, Tail},
 };
 use crate::{
     Decoder, Gradients, LossSum, ModelError, Packed, Result, TrainPass,
     block::Block,
     memory::{BatchShape, HEAD_ROWS},
+    packed::check_rows,
     projection::Mode,
 };
 
@@ -83,9 +84,8 @@ impl Decoder {
             Some(_) => x,
             None => self.host_rows(&x, &rows),
         };
-        let (nll, dpicked) = self.host_loss(&picked, &labels, true)?;
+        let (nll, dpicked) = self.host_loss(&picked, &labels)?;
         drop(picked);
-        let dpicked = dpicked.ok_or(ModelError::State("the head gave no gradient"))?;
         let mut dx = if tail.is_some() {
             dpicked
         } else {
@@ -138,24 +138,15 @@ impl Decoder {
     }
 
     /// The loss of rows `[N, D]` that are not normalised yet, and its gradient.
-    fn host_loss(
-        &self,
-        x: &[f32],
-        labels: &[u32],
-        gradient: bool,
-    ) -> Result<(f64, Option<Buffer>)> {
-        let eps = self.config().rms_norm_eps;
+    fn host_loss(&self, x: &[f32], labels: &[u32]) -> Result<(f64, Buffer)> {
+        let (width, eps) = (self.config().hidden_size, self.config().rms_norm_eps);
         let mut normal = self.take_like(x);
         normed(&self.final_norm, x, eps, &mut normal)?;
-        if !gradient {
-            return Ok((self.host_head(&normal, labels, None)?, None));
-        }
         let mut dnormal = self.take_like(x);
         let nll = self.host_head(&normal, labels, Some(&mut dnormal))?;
-        let mut dx =
-            self.buffers.zeros(x.len() / self.config().hidden_size, self.config().hidden_size);
+        let mut dx = self.buffers.zeros(x.len() / width, width);
         normed_backward(&self.final_norm, x, eps, &dnormal, &mut dx)?;
-        Ok((nll, Some(dx)))
+        Ok((nll, dx))
     }
 
     /// Head and loss in chunks of rows: no `[N, vocab]` tensor exists.

@@ -2,7 +2,7 @@
 
 use sft_kernels::{Rows, cpu::Buffers};
 
-use crate::{Packed, Result, projection::Mode, rotary::Rotary};
+use crate::{Packed, projection::Mode, rotary::Rotary};
 
 /// Rows of a batch and what is known of them: all tokens, or some.
 pub(super) struct Span {
@@ -32,12 +32,11 @@ impl Span {
     }
 
     /// The rows that `picked` names.
-    fn picked(&self, picked: &[u32], cu_seqlens: Vec<u32>, rotary: &Rotary) -> Self {
+    fn picked(&self, picked: &[u32], cu_seqlens: &[u32], rotary: &Rotary) -> Self {
         let of = |row: &u32| *row as usize;
         let example = picked.iter().map(|row| self.example[of(row)]).collect();
-        let position: Vec<u32> = picked.iter().map(|row| self.position[of(row)]).collect();
-        let (cos, sin) = rotary.tables(&position);
-        Self { cu_seqlens, cos, sin, example, position }
+        let position = picked.iter().map(|row| self.position[of(row)]).collect();
+        Self::of(example, position, cu_seqlens, rotary)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -71,7 +70,7 @@ impl Tail {
             borders.push(borders.last()? + count as u32);
             left = rest;
         }
-        let span = all.picked(rows, borders, rotary);
+        let span = all.picked(rows, &borders, rotary);
         left.is_empty().then(|| Self { rows: rows.to_vec(), span })
     }
 }
@@ -107,16 +106,5 @@ impl<'a> Pass<'a> {
             Mode::Eval => Mode::Eval,
             Mode::Base => Mode::Base,
         }
-    }
-}
-
-/// Refuses rows that a batch does not have.
-pub(super) fn check_rows(rows: &[u32], tokens: usize) -> Result<()> {
-    if rows.is_empty() {
-        return Err(crate::ModelError::Batch("it has no target".into()));
-    }
-    match rows.iter().find(|&&row| row as usize >= tokens) {
-        Some(row) => Err(crate::ModelError::Batch(format!("target row {row} of {tokens} tokens"))),
-        None => Ok(()),
     }
 }

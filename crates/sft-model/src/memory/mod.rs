@@ -10,7 +10,7 @@ use candle_core::{DType, Device};
 use sft_kernels::matmul::reference;
 use sft_lora::LoraConfig;
 
-use crate::{ModelConfig, Recompute, Result, runtime::Quantize};
+use crate::{ModelConfig, Recompute, Result, modules::MODULES, runtime::Quantize};
 use shelves::bytes;
 
 /// Rows of logits that exist at one time.
@@ -18,17 +18,6 @@ pub(crate) const HEAD_ROWS: usize = 256;
 
 /// Code and stacks that training is the first to touch, and memory that the allocator keeps back.
 const SLACK: u64 = 16 << 20;
-
-/// The projections of a block, in its order.
-const MODULES: [&str; 7] = [
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
-];
 
 /// Whether what is predicted here is what the device does: the CPU is, unless everything goes through
 /// candle's autograd.

@@ -6,15 +6,7 @@ use super::{
     TrainingShape,
     shelves::{Held, Shelves},
 };
-
-/// Numbers of the projections in [`super::MODULES`].
-const Q: usize = 0;
-const K: usize = 1;
-const V: usize = 2;
-const O: usize = 3;
-const GATE: usize = 4;
-const UP: usize = 5;
-const DOWN: usize = 6;
+use crate::modules::{DOWN, GATE, K, O, Q, UP, V};
 
 /// What the matrices of a pass take.
 pub(super) struct PassBytes {
