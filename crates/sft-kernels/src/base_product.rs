@@ -50,7 +50,7 @@ impl BaseProduct for CpuStorage {
                 let (m, _) = x_layout.shape().dims2()?;
                 let mut y = vec![0.0; m * w.out_features()];
                 let x = contiguous(x, x_layout)?;
-                w.with_matrix(|w| matmul_nt(x, m, w, Start::Zero, &mut y))?;
+                matmul_nt(x, m, &w.lock().matrix()?, Start::Zero, &mut y)?;
                 Ok(Self::F32(y))
             }
             Self::F32(_) if multiplies(w) => {
@@ -104,7 +104,7 @@ impl CustomOp1 for BaseBackward<'_> {
         }
         let mut dx = vec![0.0; t * cols];
         let dy = slice(dy, layout)?;
-        self.0.with_matrix(|w| matmul_nn(dy, t, w, Start::Zero, &mut dx))?;
+        matmul_nn(dy, t, &self.0.lock().matrix()?, Start::Zero, &mut dx)?;
         Ok((CpuStorage::F32(dx), Shape::from((t, cols))))
     }
 }

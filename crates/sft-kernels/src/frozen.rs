@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Result, Storage, Tensor, bail};
+use candle_core::{DType, Device, Layout, Result, Storage, Tensor, bail};
 
 use crate::{
     MappedFile,
     base_product::{BaseBackward, has_kernel, matrix},
+    cpu::locked::Guard,
     frozen_linear::FrozenLinear,
     mapped_matrix::MappedMatrix,
     matmul::{Matrix, Quantised, reference},
@@ -30,6 +31,32 @@ enum Stored {
     Mapped(MappedMatrix),
     /// In few bits, for the CPU.
     Quantised(Arc<Quantised>),
+}
+
+/// A [`FrozenWeight`] that is read where it lies.
+pub struct LockedWeight<'a>(Lock<'a>);
+
+enum Lock<'a> {
+    Dense(Guard<'a>, &'a Layout),
+    Mapped(&'a MappedMatrix),
+    Quantised(&'a Quantised),
+}
+
+impl LockedWeight<'_> {
+    /// The matrix, `[out, in]`.
+    ///
+    /// # Errors
+    /// When the weight is neither f32 nor bf16 on the CPU.
+    pub fn matrix(&self) -> Result<Matrix<'_>> {
+        match &self.0 {
+            Lock::Mapped(mapped) => mapped.matrix(),
+            Lock::Quantised(matrix) => Ok(matrix.matrix()),
+            Lock::Dense(storage, layout) => match &***storage {
+                Storage::Cpu(storage) => matrix(storage, layout),
+                _ => bail!("a weight on the CPU was expected"),
+            },
+        }
+    }
 }
 
 impl FrozenWeight {
@@ -137,22 +164,16 @@ impl FrozenWeight {
         }
     }
 
-    /// Hands the matrix to `f` where it lies, for the products of [`crate::matmul`].
-    ///
-    /// # Errors
-    /// When the weight is neither f32 nor bf16 on the CPU, and those of `f`.
-    pub fn with_matrix<T>(&self, f: impl FnOnce(&Matrix<'_>) -> Result<T>) -> Result<T> {
-        match &self.0 {
-            Stored::Mapped(mapped) => f(&mapped.matrix()?),
-            Stored::Quantised(matrix) => f(&matrix.matrix()),
+    /// The weight where it lies, for the products of [`crate::matmul`].
+    pub fn lock(&self) -> LockedWeight<'_> {
+        LockedWeight(match &self.0 {
+            Stored::Mapped(mapped) => Lock::Mapped(mapped),
+            Stored::Quantised(matrix) => Lock::Quantised(matrix),
             Stored::Dense(tensor) => {
                 let (storage, layout) = tensor.storage_and_layout();
-                match &*storage {
-                    Storage::Cpu(storage) => f(&matrix(storage, layout)?),
-                    _ => bail!("a weight on the CPU was expected"),
-                }
+                Lock::Dense(Box::new(storage), layout)
             }
-        }
+        })
     }
 
     /// `x W^T` for `x` `[T, in]`, untracked: `[T, out]`.

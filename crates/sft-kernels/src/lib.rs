@@ -28,7 +28,7 @@ mod swiglu;
 pub use attention::{AttentionSpec, causal_attention};
 pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
 pub use dropout::{DropoutStream, Rows, dropout_mask};
-pub use frozen::FrozenWeight;
+pub use frozen::{FrozenWeight, LockedWeight};
 pub use frozen_linear::frozen_linear;
 pub use lora_linear::{LoraOperands, lora_linear};
 pub use mapped::MappedFile;

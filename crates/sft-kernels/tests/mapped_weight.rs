@@ -66,11 +66,10 @@ fn results(w: &FrozenWeight) -> Vec<Vec<u64>> {
 
         let x: Vec<f32> = x.flatten_all().unwrap().to_vec1().unwrap();
         let (mut y, mut dx) = (vec![0.5f32; t * OUT], vec![0f32; t * IN]);
-        w.with_matrix(|w| {
-            matmul_nt(&x, t, w, Start::Existing, &mut y)?;
-            matmul_nn(&y, t, w, Start::Zero, &mut dx)
-        })
-        .unwrap();
+        let locked = w.lock();
+        let matrix = locked.matrix().unwrap();
+        matmul_nt(&x, t, &matrix, Start::Existing, &mut y).unwrap();
+        matmul_nn(&y, t, &matrix, Start::Zero, &mut dx).unwrap();
         results.push(y.iter().chain(&dx).map(|x| u64::from(x.to_bits())).collect());
     }
     results

@@ -178,7 +178,7 @@ impl WeightFiles {
                 if stored == dtype {
                     return Ok(weight);
                 }
-                if let Some(rounded) = weight.with_matrix(|matrix| Ok(matrix.rounded()))? {
+                if let Some(rounded) = weight.lock().matrix()?.rounded() {
                     let tensor = Tensor::from_vec(rounded, shape.as_slice(), device)?;
                     return Ok(FrozenWeight::from_tensor(&tensor)?);
                 }
@@ -204,10 +204,16 @@ impl WeightFiles {
         };
         let in_place = stored.filter(|dtype| *dtype == DType::BF16).unwrap_or(DType::F32);
         let dense = self.load_matrix(name, [rows, cols], in_place, device)?;
-        let quantised = dense.with_matrix(|matrix| match quantize {
-            Quantize::Nf4 => Quantised::nf4_of(matrix),
-            Quantize::Int8 => Quantised::int8_of(matrix),
-        })?;
+        let quantised = {
+            let (dense, quantised) = (
+                dense.lock(),
+                match quantize {
+                    Quantize::Nf4 => Quantised::nf4_of,
+                    Quantize::Int8 => Quantised::int8_of,
+                },
+            );
+            quantised(&dense.matrix()?)?
+        };
         drop(dense);
         if let WeightFile::Safetensors { bytes, start, tensors, .. } = self.file_of(name)?
             && let Some(info) = tensors.get(name)

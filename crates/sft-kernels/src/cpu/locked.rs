@@ -12,27 +12,28 @@ pub(crate) fn takes(tensors: &[&Tensor]) -> bool {
     tensors.iter().all(fits) && !reference()
 }
 
+/// A tensor's storage, locked for reading. (candle does not say of which type its guards are.)
+pub(crate) type Guard<'a> = Box<dyn Deref<Target = Storage> + 'a>;
+
 /// A contiguous f32 tensor of the CPU, locked for reading.
-pub struct Locked<'a, G> {
-    storage: G,
+pub struct Locked<'a> {
+    storage: Guard<'a>,
     layout: &'a Layout,
 }
 
-impl<'a> Locked<'a, ()> {
+impl<'a> Locked<'a> {
     /// Locks a tensor.
-    pub fn new(tensor: &'a Tensor) -> Locked<'a, impl Deref<Target = Storage> + 'a> {
+    pub fn new(tensor: &'a Tensor) -> Self {
         let (storage, layout) = tensor.storage_and_layout();
-        Locked { storage, layout }
+        Self { storage: Box::new(storage), layout }
     }
-}
 
-impl<G: Deref<Target = Storage>> Locked<'_, G> {
     /// The numbers, row by row.
     ///
     /// # Errors
     /// When the tensor is not what this type is for.
     pub fn values(&self) -> Result<&[f32]> {
-        match &*self.storage {
+        match &**self.storage {
             Storage::Cpu(storage) => slice(storage, self.layout),
             _ => bail!("not on the CPU"),
         }

@@ -1,12 +1,10 @@
-//! The LoRA linear layer, forward and backward.
+//! Linear layers with the same input, some of them with a LoRA adapter, forward and backward.
 
-use candle_core::Result;
+use candle_core::{Result, bail};
 use rayon::prelude::*;
 
 use super::{Buffer, Buffers, Dropout, reduce::scale};
-use crate::matmul::{
-    Matrix, Start, Update, matmul_nn, matmul_nn_updated, matmul_nt, matmul_nt_updated, matmul_tn,
-};
+use crate::matmul::{Matrix, Product, Start, matmul};
 
 /// The trainable side of a layer.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +21,19 @@ pub struct Lora<'a> {
     pub dropout: Option<Dropout<'a>>,
 }
 
+/// A layer: its weight, `[out, in]`, and an adapter, or none.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear<'a> {
+    /// The frozen weight.
+    pub w: Matrix<'a>,
+    /// The adapter.
+    pub lora: Option<Lora<'a>>,
+}
+
+/// A layer of the forward pass, the gradient of its result `[t, out]`, and what [`linear_forward`]
+/// returned for it.
+pub type Backward<'a> = (Linear<'a>, &'a [f32], Option<&'a [f32]>);
+
 /// The gradients of a layer's adapter.
 #[derive(Debug)]
 pub struct LoraGradients {
@@ -32,96 +43,152 @@ pub struct LoraGradients {
     pub b: Vec<f32>,
 }
 
-/// `y = start + x W^T + s drop(x) A^T B^T` for `t` rows: `x` is `[t, in]`, `y` `[t, out]`. Returns
-/// [`lora_down`], which the backward pass asks for.
+/// `y = start + x W^T + s drop(x) A^T B^T` of each layer for `t` rows: `x` is `[t, in]`, each `y`
+/// `[t, out]`. Returns [`lora_down`], which the backward pass asks for.
 ///
 /// # Errors
 /// When a length does not fit.
-pub fn lora_forward(
+pub fn linear_forward(
     x: &[f32],
     t: usize,
-    w: &Matrix<'_>,
-    start: Start<'_>,
-    lora: &Lora<'_>,
-    y: &mut [f32],
+    layers: Vec<(Linear<'_>, Start<'_>, &mut [f32])>,
     buffers: &Buffers,
-) -> Result<Buffer> {
-    let down = lora_down(x, t, w.cols(), lora, buffers)?;
-    let update = Update { x: &down, w: Matrix::f32(lora.b, w.rows(), lora.r)? };
-    matmul_nt_updated(x, t, w, start, Some(&update), y)?;
-    Ok(down)
-}
-
-/// `s drop(x) A^T` for `x` `[t, input]`: `[t, r]`.
-///
-/// # Errors
-/// When a length does not fit.
-pub fn lora_down(
-    x: &[f32],
-    t: usize,
-    input: usize,
-    lora: &Lora<'_>,
-    buffers: &Buffers,
-) -> Result<Buffer> {
-    let mut down = buffers.take(t, lora.r);
-    let a = Matrix::f32(lora.a, lora.r, input)?;
-    match lora.dropout {
-        Some(dropout) => {
-            let mut dropped = buffers.take(t, input);
-            dropout.apply(input, x, &mut dropped)?;
-            matmul_nt(&dropped, t, &a, Start::Zero, &mut down)?;
-        }
-        None => matmul_nt(x, t, &a, Start::Zero, &mut down)?,
+) -> Result<Vec<Option<Buffer>>> {
+    let downs = lora_down(x, t, layers.iter().map(|(layer, ..)| *layer), buffers)?;
+    let mut products = Vec::with_capacity(layers.len());
+    for ((layer, start, y), down) in layers.into_iter().zip(&downs) {
+        let product = Product::nt(x, t, layer.w, start, y);
+        products.push(match (layer.lora, down) {
+            (Some(lora), Some(down)) => {
+                product.plus(down, Matrix::f32(lora.b, layer.w.rows(), lora.r)?)
+            }
+            _ => product,
+        });
     }
-    scale(&mut down, lora.scale);
-    Ok(down)
+    matmul(products)?;
+    Ok(downs)
 }
 
-/// The backward pass for the gradient `dy` `[t, out]` of `y`: the gradients of the adapter, and
-/// where it is wanted that of the input, `dx = start + ...`.
+/// `s drop(x) A^T` of each layer with an adapter, for `x` `[t, in]`: `[t, r]`.
+///
+/// # Errors
+/// When a length does not fit.
+pub fn lora_down<'a>(
+    x: &[f32],
+    t: usize,
+    layers: impl Iterator<Item = Linear<'a>> + Clone,
+    buffers: &Buffers,
+) -> Result<Vec<Option<Buffer>>> {
+    let take = |layer: Linear<'_>| Some(buffers.take(t, layer.lora?.r));
+    let mut downs: Vec<_> = layers.clone().map(take).collect();
+    let mut products = Vec::new();
+    for (layer, down) in layers.clone().zip(&mut downs) {
+        let (Some(lora), Some(down)) = (layer.lora, down) else { continue };
+        let input = layer.w.cols();
+        let a = Matrix::f32(lora.a, lora.r, input)?;
+        match lora.dropout {
+            None => products.push(Product::nt(x, t, a, Start::Zero, down)),
+            Some(dropout) => {
+                let mut dropped = buffers.take(t, input);
+                dropout.apply(input, x, &mut dropped)?;
+                matmul(vec![Product::nt(&dropped, t, a, Start::Zero, down)])?;
+            }
+        }
+    }
+    matmul(products)?;
+    for (layer, down) in layers.zip(&mut downs) {
+        if let (Some(lora), Some(down)) = (layer.lora, down) {
+            scale(down, lora.scale);
+        }
+    }
+    Ok(downs)
+}
+
+/// The backward pass for the gradients `dy` of each layer's `y`: the gradients of the adapters, and
+/// where it is wanted that of the input,
+/// `dx = start + ...`, to which all layers add.
 ///
 /// With `z = drop(x)`, `u = s z A^T` (`down`) and `v = s dy B`: `dA = v^T z`, `dB = dy^T u`,
 /// `dx = dy W + drop(v A)`.
 ///
 /// # Errors
 /// When a length does not fit.
-#[allow(clippy::too_many_arguments)]
-pub fn lora_backward(
-    dy: &[f32],
-    t: usize,
+pub fn linear_backward(
     x: &[f32],
-    down: &[f32],
-    w: &Matrix<'_>,
-    lora: &Lora<'_>,
-    dx: Option<(Start<'_>, &mut [f32])>,
+    t: usize,
+    layers: &[Backward<'_>],
+    mut dx: Option<(Start<'_>, &mut [f32])>,
     buffers: &Buffers,
-) -> Result<LoraGradients> {
-    let (out, input, r) = (w.rows(), w.cols(), lora.r);
-    let (a, b) = (Matrix::f32(lora.a, r, input)?, Matrix::f32(lora.b, out, r)?);
-    let mut v = buffers.take(t, r);
-    matmul_nn(dy, t, &b, Start::Zero, &mut v)?;
-    scale(&mut v, lora.scale);
-
+) -> Result<Vec<Option<LoraGradients>>> {
     // The narrow side is the one that turns: the wide one is read in place.
-    let mut gradients = LoraGradients { a: vec![0.0; r * input], b: vec![0.0; out * r] };
-    let mut db = buffers.take(r, out);
-    matmul_tn(down, r, &Matrix::f32(dy, t, out)?, &mut db)?;
-    transpose(&db, out, &mut gradients.b);
+    let adapters = || layers.iter().map(|(layer, ..)| (layer.w.rows(), layer.lora));
+    let mut v: Vec<_> = adapters().map(|(_, lora)| Some(buffers.take(t, lora?.r))).collect();
+    let mut db: Vec<_> = adapters().map(|(out, lora)| Some(buffers.take(lora?.r, out))).collect();
+    let mut products = Vec::with_capacity(2 * layers.len());
+    for ((&(layer, dy, down), v), db) in layers.iter().zip(&mut v).zip(&mut db) {
+        let (Some(lora), Some(v), Some(db)) = (layer.lora, v, db) else { continue };
+        let Some(down) = down else { bail!("the narrow product of the forward pass is missing") };
+        let out = layer.w.rows();
+        let b = Matrix::f32(lora.b, out, lora.r)?;
+        products.push(Product::nn(dy, t, b, Start::Zero, v));
+        let dy = Matrix::f32(dy, t, out)?;
+        products.push(Product::tn(down, lora.r, dy, Start::Zero, db));
+    }
+    matmul(products)?;
+
+    let mut gradients = Vec::with_capacity(layers.len());
+    for ((&(layer, ..), v), db) in layers.iter().zip(&mut v).zip(&db) {
+        let (Some(lora), Some(v), Some(db)) = (layer.lora, v, db) else {
+            gradients.push(None);
+            continue;
+        };
+        scale(v, lora.scale);
+        let mut b = vec![0.0; layer.w.rows() * lora.r];
+        transpose(db, layer.w.rows(), &mut b);
+        gradients.push(Some(LoraGradients { a: vec![0.0; lora.r * layer.w.cols()], b }));
+    }
     drop(db);
-    let Some(dropout) = lora.dropout else {
-        matmul_tn(&v, r, &Matrix::f32(x, t, input)?, &mut gradients.a)?;
-        if let Some((start, dx)) = dx {
-            matmul_nn_updated(dy, t, w, start, Some(&Update { x: &v, w: a }), dx)?;
+
+    // Everything but what goes through dropout.
+    let mut products = Vec::with_capacity(layers.len() + 1);
+    for ((&(layer, ..), v), gradients) in layers.iter().zip(&v).zip(&mut gradients) {
+        let (Some(lora), Some(v), Some(gradients)) = (layer.lora, v, gradients) else { continue };
+        if lora.dropout.is_none() {
+            let x = Matrix::f32(x, t, layer.w.cols())?;
+            products.push(Product::tn(v, lora.r, x, Start::Zero, &mut gradients.a));
         }
-        return Ok(gradients);
-    };
-    let mut wide = buffers.take(t, input);
-    dropout.apply(input, x, &mut wide)?;
-    matmul_tn(&v, r, &Matrix::f32(&wide, t, input)?, &mut gradients.a)?;
-    if let Some((start, dx)) = dx {
-        matmul_nn(dy, t, w, start, dx)?;
-        matmul_nn(&v, t, &a, Start::Zero, &mut wide)?;
-        dropout.add(input, &wide, dx)?;
+    }
+    if let Some((start, dx)) = &mut dx {
+        let mut terms = Vec::with_capacity(2 * layers.len());
+        for (&(layer, dy, _), v) in layers.iter().zip(&v) {
+            terms.push((dy, layer.w));
+            if let (Some(lora), Some(v)) = (layer.lora, v)
+                && lora.dropout.is_none()
+            {
+                terms.push((&v[..], Matrix::f32(lora.a, lora.r, layer.w.cols())?));
+            }
+        }
+        let mut terms = terms.into_iter();
+        if let Some((dy, w)) = terms.next() {
+            let sum = Product::nn(dy, t, w, *start, dx);
+            products.push(terms.fold(sum, |sum, (x, w)| sum.plus(x, w)));
+        }
+    }
+    matmul(products)?;
+
+    for ((&(layer, ..), v), gradients) in layers.iter().zip(&v).zip(&mut gradients) {
+        let (Some(lora), Some(v), Some(gradients)) = (layer.lora, v, gradients) else { continue };
+        let Some(dropout) = lora.dropout else { continue };
+        let input = layer.w.cols();
+        let mut wide = buffers.take(t, input);
+        dropout.apply(input, x, &mut wide)?;
+        let dropped = Matrix::f32(&wide, t, input)?;
+        matmul(vec![Product::tn(v, lora.r, dropped, Start::Zero, &mut gradients.a)])?;
+        if let Some((_, dx)) = &mut dx {
+            let a = Matrix::f32(lora.a, lora.r, input)?;
+            matmul(vec![Product::nn(v, t, a, Start::Zero, &mut wide)])?;
+            dropout.add(input, &wide, dx)?;
+        }
     }
     Ok(gradients)
 }

@@ -21,7 +21,7 @@ pub use buffers::{Buffer, Buffers};
 pub use cross_entropy::cross_entropy;
 pub use dropout::Dropout;
 pub use locked::Locked;
-pub use lora::{Lora, LoraGradients, lora_backward, lora_down, lora_forward};
+pub use lora::{Backward, Linear, Lora, LoraGradients, linear_backward, linear_forward, lora_down};
 pub use norm::{rms_norm, rms_norm_backward};
 pub use reduce::{add_row, copy, gather, scale, scatter_add};
 pub use rope::{Turn, rope};

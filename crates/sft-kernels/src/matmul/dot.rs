@@ -11,14 +11,18 @@ use super::{
 
 /// Rows of the weight that are read side by side.
 const SIDE_BY_SIDE: usize = 4;
+/// Bytes between the weights at work and those that are asked for: rows are too short for the
+/// processor to see by itself what comes next.
+const AHEAD: usize = 8192;
 /// Weights in the widest vector.
 const WIDEST: usize = 32;
 
 /// Some columns of `y = x W^T`, the work of one thread.
 pub(super) struct DotTask<'a> {
-    /// The whole weight, and the length of its rows.
+    /// The whole weight, the distance of its rows, and their length.
     pub(super) w: Values<'a>,
     pub(super) w_cols: usize,
+    pub(super) depth: usize,
     /// Rows of the weight, which are columns of the result.
     pub(super) columns: Range<usize>,
     /// Rows of activations, packed as [`Element::add_dot`] wants them, `x_stride` cells apart, and of the
@@ -86,7 +90,7 @@ unsafe fn group<L: Lanes, E: Element, const M: usize, const R: usize>(
     column: usize,
 ) -> usize {
     let weights =
-        Segment { w: &w[column * task.w_cols..], stride: task.w_cols, begin: 0, len: task.w_cols };
+        Segment { w: &w[column * task.w_cols..], stride: task.w_cols, begin: 0, len: task.depth };
     // SAFETY: the caller's promises are passed on.
     unsafe {
         let mut sums = [[L::zero(); M]; R];
@@ -127,6 +131,7 @@ impl<E: Element> Segment<'_, E> {
             for s in 0..whole {
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let w = weights.as_ptr().add(r * self.stride + s * step);
+                    L::prefetch(w.cast::<u8>().wrapping_add(AHEAD));
                     for (m, sums) in sums.iter_mut().enumerate() {
                         *sums = E::add_dot::<L>(*sums, x.add(m * task.x_stride + s * cells), w);
                     }
@@ -203,9 +208,9 @@ unsafe fn prefetch_after<L: Lanes, const R: usize>(
     if rows > 0
         && let Some(codes) = w.stored((column, begin), (rows, SEGMENT.min(task.w_cols - begin)))
     {
-        for line in 0..codes.lines() {
+        for line in codes.lines() {
             // SAFETY: the caller has the features.
-            unsafe { L::prefetch(codes.line(line)) };
+            unsafe { L::prefetch(line) };
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use candle_core::Result;
 
-use super::{Form, path::Path, tile::PanelTask, weight::Values};
+use super::{Form, dot::DotTask, path::Path, tile::PanelTask, weight::Values};
+
+/// Up to so many rows the second factor is multiplied where it lies.
+const FEW_ROWS: usize = 8;
 
 /// A matrix inside a slice: rows of `cols` numbers, `stride` apart.
 #[derive(Clone, Copy)]
@@ -39,7 +42,7 @@ pub(crate) fn part_nt(
     stride: usize,
     add: bool,
 ) -> Result<()> {
-    assert_eq!(x.cols, w.cols, "parts that do not fit");
+    assert!(x.cols == w.cols && !x.turned, "parts that do not fit");
     product(Form::Nt, x, w, w.rows, y, stride, add)
 }
 
@@ -52,7 +55,8 @@ pub(crate) fn part_nn(
     add: bool,
 ) -> Result<()> {
     assert_eq!(x.cols, w.rows, "parts that do not fit");
-    product(Form::Nn, x, w, w.cols, y, stride, add)
+    let form = if x.turned { Form::Tn } else { Form::Nn };
+    product(form, x, w, w.cols, y, stride, add)
 }
 
 fn product(
@@ -72,6 +76,23 @@ fn product(
     assert!(x.cols > 0, "a sum of nothing");
     let values = Values::F32(w.data);
     let kernels = Path::chosen()?.kernels(values);
+    if form == Form::Nt && x.rows <= FEW_ROWS && x.cols.is_multiple_of(2 * kernels.lanes) {
+        let task = DotTask {
+            w: values,
+            w_cols: w.stride,
+            depth: x.cols,
+            columns: 0..width,
+            rows: x.rows,
+            x: x.data.as_ptr().cast(), // an f32 is a cell
+            x_stride: x.stride,
+            y: y.as_mut_ptr(),
+            y_stride: stride,
+            add,
+        };
+        // SAFETY: as below; no row needs a number behind its end.
+        unsafe { (kernels.dots)(&task) };
+        return Ok(());
+    }
     let task = PanelTask {
         form,
         w: values,
@@ -81,7 +102,6 @@ fn product(
         rows: x.rows,
         x: x.data.as_ptr().cast(), // an f32 is a cell
         x_stride: x.stride,
-        turned: x.turned,
         y: y.as_mut_ptr(),
         y_stride: stride,
         add,

@@ -31,6 +31,7 @@ use candle_core::Result;
 pub(crate) use local::{Part, part_nn, part_nt};
 use path::Path;
 pub use path::reference;
+pub use product::Product;
 pub use quantised::Quantised;
 pub use weight::Matrix;
 
@@ -45,23 +46,15 @@ pub enum Start<'a> {
     Existing,
 }
 
-/// A product of the same form that is added while the result lies in the cache: what an adapter of
-/// low rank adds to its layer.
-#[derive(Clone, Copy, Debug)]
-pub struct Update<'a> {
-    /// Rows of activations of its own.
-    pub x: &'a [f32],
-    /// The weight that they are multiplied with.
-    pub w: Matrix<'a>,
-}
-
 /// Which side of the weight is summed over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// `x W^T`.
     Nt,
     /// `x W`.
     Nn,
+    /// `x^T W`, of an f32 matrix.
+    Tn,
 }
 
 impl Form {
@@ -69,7 +62,7 @@ impl Form {
     fn sides(self, w: &Matrix<'_>) -> (usize, usize) {
         match self {
             Self::Nt => (w.cols, w.rows),
-            Self::Nn => (w.rows, w.cols),
+            Self::Nn | Self::Tn => (w.rows, w.cols),
         }
     }
 }
@@ -85,7 +78,7 @@ pub fn matmul_nt(
     start: Start<'_>,
     y: &mut [f32],
 ) -> Result<()> {
-    matmul_nt_updated(x, t, w, start, None, y)
+    matmul(vec![Product::nt(x, t, *w, start, y)])
 }
 
 /// `dx = start + dy W` for `t` rows: `dy` is `[t, rows]`, `dx` `[t, cols]`.
@@ -99,44 +92,15 @@ pub fn matmul_nn(
     start: Start<'_>,
     dx: &mut [f32],
 ) -> Result<()> {
-    matmul_nn_updated(dy, t, w, start, None, dx)
+    matmul(vec![Product::nn(dy, t, *w, start, dx)])
 }
 
-/// [`matmul_nt`], and `y += u B^T` with an update `(u, B)`: `u` is `[t, r]`, `B` `[rows, r]`.
+/// Several products side by side: activations that more than one of them reads are packed once, and
+/// threads go on from one to the next without waiting.
 ///
 /// # Errors
-/// When a length does not fit, or `SFT_KERNELS` names a path that the processor lacks.
-pub fn matmul_nt_updated(
-    x: &[f32],
-    t: usize,
-    w: &Matrix<'_>,
-    start: Start<'_>,
-    update: Option<&Update<'_>>,
-    y: &mut [f32],
-) -> Result<()> {
-    product::product(Path::chosen()?, Form::Nt, x, t, w, start, update, y)
-}
-
-/// [`matmul_nn`], and `dx += v A` with an update `(v, A)`: `v` is `[t, r]`, `A` `[r, cols]`.
-///
-/// # Errors
-/// When a length does not fit, or `SFT_KERNELS` names a path that the processor lacks.
-pub fn matmul_nn_updated(
-    dy: &[f32],
-    t: usize,
-    w: &Matrix<'_>,
-    start: Start<'_>,
-    update: Option<&Update<'_>>,
-    dx: &mut [f32],
-) -> Result<()> {
-    product::product(Path::chosen()?, Form::Nn, dy, t, w, start, update, dx)
-}
-
-/// `y = x^T W` with an f32 matrix `[t, n]`: `x` is `[t, columns]`, `y` `[columns, n]`.
-///
-/// # Errors
-/// When the matrix is not f32, a length does not fit, or `SFT_KERNELS` names a path that the
-/// processor lacks.
-pub fn matmul_tn(x: &[f32], columns: usize, w: &Matrix<'_>, y: &mut [f32]) -> Result<()> {
-    product::product_tn(Path::chosen()?, x, columns, w, y)
+/// When a length does not fit, the weight of a product with `x^T` is not f32, or `SFT_KERNELS` names
+/// a path that the processor lacks.
+pub fn matmul(products: Vec<Product<'_>>) -> Result<()> {
+    product::compute(Path::chosen()?, products)
 }

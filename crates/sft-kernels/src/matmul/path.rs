@@ -42,6 +42,9 @@ pub(super) enum Path {
     Avx512Bf16,
 }
 
+/// Makes cells of a row of activations.
+pub(super) type PackRow = unsafe fn(&[f32], &mut [u32]);
+
 /// A path's functions and the sizes they work with.
 ///
 /// The functions may be called only where [`Path::available`] says so; what else they ask for
@@ -54,7 +57,7 @@ pub(super) struct Kernels {
     pub(super) rows: usize,
     pub(super) width: usize,
     /// For bf16 weights; rows for f32 ones are copied.
-    pub(super) pack_row: unsafe fn(&[f32], &mut [u32]),
+    pub(super) pack_row: PackRow,
     pub(super) dots: unsafe fn(&DotTask<'_>),
     pub(super) panels: unsafe fn(&PanelTask<'_>),
 }

@@ -1,299 +1,403 @@
-//! A product cut into the work of threads.
+//! Products cut into the work of threads.
 
-use std::{cell::RefCell, ops::Range};
+use std::{cell::Cell, ops::Range};
 
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
 use super::{
-    Form, Matrix, Start, Update,
+    Form, Matrix, Start,
     dot::DotTask,
-    path::{Kernels, Path},
+    path::{Kernels, PackRow, Path},
     tile::PanelTask,
     weight::Values,
 };
 
-/// Rows of activations in a task, at most: their cells for one panel stay in the L2 cache.
-const ROWS: usize = 512;
+/// Rows of activations in a piece, at most: their cells for one panel stay in the L2 cache.
+const ROWS: usize = 1024;
 /// Up to so many rows the weight is multiplied where it lies: a panel would take longer to pack
 /// than to use.
 const FEW_ROWS: usize = 32;
-/// Pieces for each thread where they are cheap to part: enough for the last to be short.
+/// Pieces for each thread: enough for the last to be short.
 const PIECES: usize = 16;
-/// Tasks for each thread through panels.
-const TASKS: usize = 2;
+/// The same through panels, which are dearer to part.
+const PANEL_PIECES: usize = 8;
 /// Bytes of weight for which a thread of its own is worth waking.
 const PIECE_BYTES: usize = 32 * 1024;
+/// Cells at the end of a row that its last vector may read without a number there.
+const LAST: usize = 32;
+/// Activations below which packing is not worth a second thread.
+const PACKED_ALONE: usize = 1 << 14;
 
-/// `y = start + x W^T` or `y = start + x W` on one path, and an update of the same form.
-#[allow(clippy::too_many_arguments)] // the operands of one product
-pub(super) fn product(
-    path: Path,
+/// A sum of products with a common form: `y = start + x W^T + u B^T + ...`
+#[derive(Debug)]
+pub struct Product<'a> {
     form: Form,
-    x: &[f32],
+    start: Start<'a>,
+    terms: Vec<(&'a [f32], Matrix<'a>)>,
     t: usize,
-    w: &Matrix<'_>,
-    start: Start<'_>,
-    update: Option<&Update<'_>>,
-    y: &mut [f32],
-) -> Result<()> {
-    let (depth, width) = form.sides(w);
-    let update = update.filter(|update| form.sides(&update.w).0 > 0);
-    if let Some(update) = update {
-        let (rank, wide) = form.sides(&update.w);
-        if update.x.len() != t * rank || wide != width {
-            bail!("an update of {} numbers to {wide} for {t} rows of {width}", update.x.len())
-        }
-    }
-    if x.len() != t * depth || y.len() != t * width {
-        bail!("{} inputs and {} outputs for {t} rows of {depth} and {width}", x.len(), y.len())
-    }
-    let add = match start {
-        Start::Zero => false,
-        Start::Existing => true,
-        Start::Bias(bias) if bias.len() != width => {
-            bail!("a bias of {} for {width} outputs", bias.len())
-        }
-        Start::Bias(bias) => {
-            if width > 0 {
-                y.par_chunks_exact_mut(width).for_each(|row| row.copy_from_slice(bias));
-            }
-            true
-        }
-    };
-    if depth == 0 && !add {
-        y.fill(0.0);
-    }
-    if t == 0 || width == 0 {
-        return Ok(());
-    }
-    let job = Job::new(path, form, w, add);
-    if depth == 0 {
-        return match update {
-            Some(update) => product(path, form, update.x, t, &update.w, Start::Existing, None, y),
-            None => Ok(()),
-        };
-    }
-    let update = update.map(|update| (update.x, Job::new(path, form, &update.w, true)));
-    let update = update.as_ref().map(|(x, job)| (*x, job));
-    if matches!(form, Form::Nt) && t <= FEW_ROWS {
-        job.in_place(x, t, update, y);
-    } else {
-        job.through_panels(x, t, update, y);
-    }
-    Ok(())
+    y: &'a mut [f32],
 }
 
-/// `y = x^T W` for `x` `[w.rows, columns]`, on one path.
-pub(super) fn product_tn(
-    path: Path,
-    x: &[f32],
-    columns: usize,
-    w: &Matrix<'_>,
-    y: &mut [f32],
-) -> Result<()> {
-    let (depth, width) = Form::Nn.sides(w);
-    if x.len() != depth * columns || y.len() != columns * width {
-        bail!("{} inputs and {} outputs for {depth} by {columns} and {width}", x.len(), y.len())
-    }
-    let Values::F32(_) = w.values else { bail!("an f32 matrix was expected") };
-    if depth == 0 {
-        y.fill(0.0);
-    }
-    if !x.is_empty() && width > 0 {
-        let job = Job { turned: Some(columns), ..Job::new(path, Form::Nn, w, false) };
-        job.through_panels(x, columns, None, y);
-    }
-    Ok(())
-}
-
-/// A pointer into the output, for every task.
-struct Shared<T>(T);
-
-// SAFETY: each task touches entries of the output that are its own.
-unsafe impl Sync for Shared<*mut f32> {}
-
-impl<T: Copy> Shared<T> {
-    fn get(&self) -> T {
-        self.0
-    }
-}
-
-/// A product in which nothing is empty.
-struct Job<'a> {
-    /// Numbers in a row of the activations' memory, where its columns are their rows.
-    turned: Option<usize>,
-    kernels: Kernels,
-    form: Form,
-    w: &'a Matrix<'a>,
-    depth: usize,
-    width: usize,
-    add: bool,
-}
-
-impl<'a> Job<'a> {
-    fn new(path: Path, form: Form, w: &'a Matrix<'a>, add: bool) -> Self {
-        let (depth, width) = form.sides(w);
-        Self { turned: None, kernels: path.kernels(w.values), form, w, depth, width, add }
+impl<'a> Product<'a> {
+    /// `y = start + x W^T`: `x` is `[t, cols]`, `y` `[t, rows]`.
+    pub fn nt(x: &'a [f32], t: usize, w: Matrix<'a>, start: Start<'a>, y: &'a mut [f32]) -> Self {
+        Self::new(Form::Nt, x, t, w, start, y)
     }
 
-    /// Packs a row of activations; what lies behind it in `cells` is left alone.
-    fn pack(&self, row: &[f32], cells: &mut [u32]) {
-        match self.w.values {
-            Values::F32(_) => {
-                cells.iter_mut().zip(row).for_each(|(cell, x)| *cell = x.to_bits());
-            }
-            // SAFETY: the path is available, and `cells` has room for the row.
-            Values::Bf16(_) | Values::Quantised(_) => unsafe {
-                (self.kernels.pack_row)(row, cells);
-            },
-        }
+    /// `y = start + x W`: `x` is `[t, rows]`, `y` `[t, cols]`.
+    pub fn nn(x: &'a [f32], t: usize, w: Matrix<'a>, start: Start<'a>, y: &'a mut [f32]) -> Self {
+        Self::new(Form::Nn, x, t, w, start, y)
     }
 
-    /// `y = x W^T` for few rows, and an update of it.
-    fn in_place(&self, x: &[f32], t: usize, update: Option<(&[f32], &Job<'_>)>, y: &mut [f32]) {
-        let cells = self.packed(x, t);
-        let update = update.map(|(x, job)| (job.packed(x, t), job));
-        let y = Shared(y.as_mut_ptr());
-        let piece = self
-            .width
-            .div_ceil(PIECES * rayon::current_num_threads())
-            .max(PIECE_BYTES.div_ceil(self.w.bytes_each() * self.depth))
-            .next_multiple_of(4);
-        (0..self.width.div_ceil(piece)).into_par_iter().with_max_len(1).for_each(|i| {
-            let columns = i * piece..((i + 1) * piece).min(self.width);
-            // SAFETY: the rows were packed by the job that reads them, and the columns of `y` are
-            // this task's.
-            unsafe {
-                self.dots(&cells, t, columns.clone(), y.get());
-                if let Some((cells, job)) = &update {
-                    job.dots(cells, t, columns, y.get());
-                }
-            }
-        });
+    /// `y = start + x^T W`: `x` is `[rows, t]`, `y` `[t, cols]`. The weight is f32.
+    pub fn tn(x: &'a [f32], t: usize, w: Matrix<'a>, start: Start<'a>, y: &'a mut [f32]) -> Self {
+        Self::new(Form::Tn, x, t, w, start, y)
     }
 
-    /// Cells between rows that are multiplied in place.
-    fn stride(&self) -> usize {
-        let lanes = self.kernels.lanes;
-        let steps = self.depth.div_ceil(2 * lanes);
-        steps * if self.kernels.paired { lanes } else { 2 * lanes }
-    }
-
-    /// Few rows as [`Self::dots`] reads them.
-    fn packed(&self, x: &[f32], t: usize) -> Vec<u32> {
-        let stride = self.stride();
-        let mut cells = vec![0; t * stride];
-        let rows = cells.par_chunks_exact_mut(stride).zip(x.par_chunks_exact(self.depth));
-        rows.with_min_len(PIECE_BYTES.div_ceil(4 * self.depth))
-            .for_each(|(cells, row)| self.pack(row, cells));
-        cells
-    }
-
-    /// Some columns of `y` `[t, width]`.
-    ///
-    /// # Safety
-    /// `cells` are from [`Self::packed`]; nobody else touches the columns of `y`.
-    unsafe fn dots(&self, cells: &[u32], t: usize, columns: Range<usize>, y: *mut f32) {
-        let task = DotTask {
-            w: self.w.values,
-            w_cols: self.w.cols,
-            columns,
-            rows: t,
-            x: cells.as_ptr(),
-            x_stride: self.stride(),
-            y,
-            y_stride: self.width,
-            add: self.add,
-        };
-        // SAFETY: the path is available; the rest is the caller's promise.
-        unsafe { (self.kernels.dots)(&task) }
-    }
-
-    /// Either product for many rows: each task multiplies some rows with some columns.
-    fn through_panels(
-        &self,
-        x: &[f32],
+    pub(super) fn new(
+        form: Form,
+        x: &'a [f32],
         t: usize,
-        update: Option<(&[f32], &Job<'_>)>,
-        y: &mut [f32],
-    ) {
-        let threads = rayon::current_num_threads();
-        let (tile_rows, width) = (self.kernels.rows, self.kernels.width);
-        let panels = self.width.div_ceil(width);
-        // A task's rows meet each panel of weights while it lies in the cache, so they should be
-        // many; but the tasks should be more than the threads.
-        let wanted = if threads == 1 { 1 } else { TASKS * threads };
-        let down = t.div_ceil(ROWS).max(wanted.div_ceil(panels)).min(t.div_ceil(tile_rows));
-        let rows = t.div_ceil(down).next_multiple_of(tile_rows);
-        let down = t.div_ceil(rows);
-        let across = wanted.div_ceil(down).min(panels);
-        let columns = panels.div_ceil(across) * width;
-        let across = self.width.div_ceil(columns);
-
-        let y = Shared(y.as_mut_ptr());
-        (0..across * down).into_par_iter().with_max_len(1).for_each(|i| {
-            let (row, column) = (i % down * rows, i / down * columns);
-            let rows = row..(row + rows).min(t);
-            let columns = column..(column + columns).min(self.width);
-            let y = y.get().wrapping_add(row * self.width);
-            // SAFETY: `y` has so many rows, and the entries are this task's.
-            unsafe { self.task(x, rows.clone(), columns.clone(), y) };
-            if let Some((x, job)) = update {
-                // The result is still in the cache.
-                // SAFETY: as before.
-                unsafe { job.task(x, rows, columns, y) };
-            }
-        });
+        w: Matrix<'a>,
+        start: Start<'a>,
+        y: &'a mut [f32],
+    ) -> Self {
+        Self { form, start, terms: vec![(x, w)], t, y }
     }
 
-    /// Some columns of the product of some rows of `x`.
-    ///
-    /// # Safety
-    /// `y` points to the first of as many rows of the result, in which nobody else touches
-    /// `columns`.
-    unsafe fn task(&self, x: &[f32], rows: Range<usize>, columns: Range<usize>, y: *mut f32) {
-        let run = |x: *const u32, x_stride| {
-            let task = PanelTask {
-                form: self.form,
-                w: self.w.values,
-                w_cols: self.w.cols,
-                depth: self.depth,
-                columns,
-                rows: rows.len(),
-                x,
-                x_stride,
-                turned: self.turned.is_some(),
-                y,
-                y_stride: self.width,
-                add: self.add,
-            };
-            // SAFETY: the path is available; `x` has the rows as cells, and the entries of `y` are
-            // the caller's promise.
-            unsafe { (self.kernels.panels)(&task) }
-        };
-        if let Some(columns) = self.turned {
-            return run(x[rows.start..].as_ptr().cast(), columns); // an f32 is a cell
-        }
-        let x = &x[rows.start * self.depth..rows.end * self.depth];
-        if !self.kernels.paired {
-            return run(x.as_ptr().cast(), self.depth); // an f32 is a cell
-        }
-        // An odd number of cache lines: rows a power of two apart would share a set of the cache.
-        let stride = (self.depth.div_ceil(32) | 1) * 16;
-        PACKED.with_borrow_mut(|cells| {
-            if cells.len() < rows.len() * stride {
-                cells.resize(rows.len() * stride, 0);
-            }
-            for (row, cells) in x.chunks_exact(self.depth).zip(cells.chunks_exact_mut(stride)) {
-                self.pack(row, cells);
-            }
-            run(cells.as_ptr(), stride);
-        });
+    /// The same and one more product of the form, which is added while the result lies in the cache.
+    #[must_use]
+    pub fn plus(mut self, x: &'a [f32], w: Matrix<'a>) -> Self {
+        self.terms.push((x, w));
+        self
     }
+}
+
+/// Computes products side by side on one path: activations that several of them read are packed
+/// once, and the threads meet at the end of all.
+pub(super) fn compute(path: Path, products: Vec<Product<'_>>) -> Result<()> {
+    let mut packing = Packing::default();
+    let jobs = products.into_iter().map(|product| Job::new(path, product, &mut packing));
+    let jobs: Vec<Job<'_>> = jobs.collect::<Result<_>>()?;
+    let mut cells = CELLS.take();
+    packing.pack(&mut cells);
+
+    let threads = rayon::current_num_threads();
+    let total: usize = jobs.iter().map(Job::cost).sum();
+    let pieces: Vec<(&Job<'_>, Piece)> = jobs
+        .iter()
+        .flat_map(|job| job.cut(total, threads).into_iter().map(move |piece| (job, piece)))
+        .collect();
+    pieces.into_par_iter().with_max_len(1).for_each(|(job, piece)| {
+        // SAFETY: `cells` are those of the packing that the job was made for, and no two pieces
+        // have an entry of the result in common.
+        unsafe { job.compute(&cells, piece) };
+    });
+    CELLS.set(cells);
+    Ok(())
 }
 
 thread_local! {
-    /// Activations as this thread's tasks read them.
-    static PACKED: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    /// Memory for packed activations, for the next products that this thread begins. (They are taken
+    /// out while they are used: a waiting thread may begin others.)
+    static CELLS: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
+}
+
+/// Activations that the kernels do not read as they are.
+#[derive(Default)]
+struct Packing<'a> {
+    inputs: Vec<Input<'a>>,
+    /// Cells of all.
+    len: usize,
+}
+
+/// Rows of activations, and how they are packed.
+#[derive(Clone, Copy)]
+struct Input<'a> {
+    x: &'a [f32],
+    depth: usize,
+    /// Cells from row to row.
+    stride: usize,
+    /// The first cell.
+    at: usize,
+    /// None: numbers become cells as they are.
+    pack_row: Option<PackRow>,
+}
+
+impl<'a> Packing<'a> {
+    /// The first cell of these rows.
+    fn of(&mut self, input: Input<'a>) -> usize {
+        let same = |other: &&Input<'_>| {
+            std::ptr::eq(input.x, other.x)
+                && (input.depth, input.stride) == (other.depth, other.stride)
+                && input.pack_row.is_some() == other.pack_row.is_some()
+        };
+        if let Some(known) = self.inputs.iter().find(same) {
+            return known.at;
+        }
+        let at = self.len;
+        self.inputs.push(Input { at, ..input });
+        self.len += input.x.len() / input.depth * input.stride;
+        at
+    }
+
+    fn pack(&self, cells: &mut Vec<u32>) {
+        if cells.len() < self.len {
+            // New memory is zero without being touched; what it held is of no use.
+            *cells = vec![0; self.len];
+        }
+        let mut rest = &mut cells[..];
+        for input in &self.inputs {
+            let (here, behind) = rest.split_at_mut(input.x.len() / input.depth * input.stride);
+            rest = behind;
+            let rows = input.x.par_chunks_exact(input.depth);
+            let alone = PACKED_ALONE.div_ceil(input.depth);
+            rows.zip(here.par_chunks_exact_mut(input.stride)).with_min_len(alone).for_each(
+                |(row, cells)| {
+                    let last = cells.len().saturating_sub(LAST);
+                    cells[last..].fill(0);
+                    input.pack_row(row, cells);
+                },
+            );
+        }
+    }
+}
+
+impl Input<'_> {
+    fn pack_row(&self, row: &[f32], cells: &mut [u32]) {
+        match self.pack_row {
+            None => cells.iter_mut().zip(row).for_each(|(cell, x)| *cell = x.to_bits()),
+            // SAFETY: the path is available, and `cells` has room for the row.
+            Some(pack_row) => unsafe { pack_row(row, cells) },
+        }
+    }
+}
+
+/// A pointer into the output, for every piece.
+#[derive(Clone, Copy)]
+struct Output(*mut f32);
+
+// SAFETY: each piece touches entries of the output that are its own.
+unsafe impl Sync for Output {}
+// SAFETY: as above.
+unsafe impl Send for Output {}
+
+/// One of the products.
+struct Job<'a> {
+    form: Form,
+    start: Start<'a>,
+    terms: Vec<Term<'a>>,
+    /// Rows and columns of the result.
+    t: usize,
+    width: usize,
+    y: Output,
+    /// The output, borrowed for as long.
+    _y: std::marker::PhantomData<&'a mut [f32]>,
+}
+
+/// One product of a sum. Nothing is empty.
+struct Term<'a> {
+    kernels: Kernels,
+    w: Matrix<'a>,
+    depth: usize,
+    cells: Cells<'a>,
+}
+
+/// Activations as the kernels read them.
+#[derive(Clone, Copy)]
+enum Cells<'a> {
+    /// As they are: an f32 is a cell.
+    AsTheyAre(&'a [f32]),
+    /// From this cell on, in rows of so many.
+    Packed { at: usize, stride: usize },
+}
+
+/// Some rows and columns of a result.
+#[derive(Clone, Debug)]
+struct Piece {
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl<'a> Job<'a> {
+    fn new(path: Path, product: Product<'a>, packing: &mut Packing<'a>) -> Result<Self> {
+        let Product { form, start, terms, t, y } = product;
+        let width = form.sides(&terms[0].1).1;
+        if y.len() != t * width {
+            bail!("{} outputs for {t} rows of {width}", y.len())
+        }
+        if let Start::Bias(bias) = start
+            && bias.len() != width
+        {
+            bail!("a bias of {} for {width} outputs", bias.len())
+        }
+        let mut job = Self {
+            form,
+            start,
+            terms: Vec::with_capacity(terms.len()),
+            t,
+            width,
+            y: Output(y.as_mut_ptr()),
+            _y: std::marker::PhantomData,
+        };
+        for (x, w) in terms {
+            let (depth, wide) = form.sides(&w);
+            if x.len() != t * depth || wide != width {
+                bail!("{} inputs to {wide} outputs for {t} rows of {width}", x.len())
+            }
+            if matches!((form, w.values), (Form::Tn, Values::Bf16(_) | Values::Quantised(_))) {
+                bail!("an f32 matrix was expected")
+            }
+            if depth > 0 && t > 0 && width > 0 {
+                let kernels = path.kernels(w.values);
+                let cells = job.cells(x, depth, &kernels, w.values, packing);
+                job.terms.push(Term { kernels, w, depth, cells });
+            }
+        }
+        Ok(job)
+    }
+
+    /// Whether the weight is multiplied where it lies.
+    fn in_place(&self) -> bool {
+        matches!(self.form, Form::Nt) && self.t <= FEW_ROWS
+    }
+
+    fn cells(
+        &self,
+        x: &'a [f32],
+        depth: usize,
+        kernels: &Kernels,
+        w: Values<'_>,
+        packing: &mut Packing<'a>,
+    ) -> Cells<'a> {
+        let widened = matches!(w, Values::F32(_));
+        let stride = if self.in_place() {
+            let steps = depth.div_ceil(2 * kernels.lanes);
+            steps * if kernels.paired { kernels.lanes } else { 2 * kernels.lanes }
+        } else if kernels.paired {
+            // An odd number of cache lines: rows a power of two apart would share a set of the cache.
+            (depth.div_ceil(32) | 1) * 16
+        } else {
+            return Cells::AsTheyAre(x);
+        };
+        let pack_row = (!widened).then_some(kernels.pack_row);
+        Cells::Packed { at: packing.of(Input { x, depth, stride, at: 0, pack_row }), stride }
+    }
+
+    /// Multiplications.
+    fn cost(&self) -> usize {
+        self.t * self.width * self.terms.iter().map(|term| term.depth).sum::<usize>()
+    }
+
+    /// Pieces of about the same cost for all jobs, whose costs are `total`. Results do not depend on
+    /// where they begin and end.
+    fn cut(&self, total: usize, threads: usize) -> Vec<Piece> {
+        if self.t == 0 || self.width == 0 {
+            return Vec::new();
+        }
+        let share = self.cost() as f64 / total.max(1) as f64;
+        let wanted = |pieces: usize| {
+            if threads == 1 { 1 } else { ((pieces * threads) as f64 * share).ceil() as usize }
+                .max(1)
+        };
+        let first = self.terms.first();
+        let (rows, columns) = if self.in_place() {
+            let bytes = |term: &Term<'_>| term.depth * term.w.bytes_each();
+            let least = PIECE_BYTES.div_ceil(first.map_or(1, bytes));
+            (self.t, self.width.div_ceil(wanted(PIECES)).max(least).next_multiple_of(4))
+        } else {
+            let (tile_rows, width) =
+                first.map_or((1, self.width), |term| (term.kernels.rows, term.kernels.width));
+            let panels = self.width.div_ceil(width);
+            let wanted = wanted(PANEL_PIECES);
+            // A panel is packed for each piece of rows.
+            let down = self.t.div_ceil(ROWS).max(wanted.div_ceil(panels));
+            let down = down.min(self.t.div_ceil(tile_rows));
+            let across = wanted.div_ceil(down).min(panels);
+            (self.t.div_ceil(down).next_multiple_of(tile_rows), panels.div_ceil(across) * width)
+        };
+        let spans = |len: usize, step: usize| {
+            (0..len).step_by(step).map(move |begin| begin..(begin + step).min(len))
+        };
+        let across = spans(self.width, columns);
+        across
+            .flat_map(|columns| {
+                spans(self.t, rows).map(move |rows| Piece { rows, columns: columns.clone() })
+            })
+            .collect()
+    }
+
+    /// Computes a piece of the result.
+    ///
+    /// # Safety
+    /// `cells` are those of the packing; nobody else touches the piece.
+    unsafe fn compute(&self, cells: &[u32], piece: Piece) {
+        let y = self.y.0.wrapping_add(piece.rows.start * self.width);
+        let row = |row: usize| {
+            let start = y.wrapping_add(row * self.width + piece.columns.start);
+            // SAFETY: the row is inside the output, and its columns are this piece's.
+            unsafe { std::slice::from_raw_parts_mut(start, piece.columns.len()) }
+        };
+        let mut add = match self.start {
+            Start::Zero => false,
+            Start::Existing => true,
+            Start::Bias(bias) => {
+                let bias = &bias[piece.columns.clone()];
+                (0..piece.rows.len()).for_each(|i| row(i).copy_from_slice(bias));
+                true
+            }
+        };
+        for term in &self.terms {
+            // SAFETY: the path is available; the rows are inside the activations and the output, and
+            // the columns are this piece's.
+            unsafe { self.add(term, cells, &piece, y, add) };
+            add = true;
+        }
+        if !add {
+            (0..piece.rows.len()).for_each(|i| row(i).fill(0.0));
+        }
+    }
+
+    /// Writes or adds a term's part of a piece, whose first row is at `y`.
+    ///
+    /// # Safety
+    /// As for [`Self::compute`].
+    unsafe fn add(&self, term: &Term<'_>, cells: &[u32], piece: &Piece, y: *mut f32, add: bool) {
+        let turned = matches!(self.form, Form::Tn);
+        let (x, x_stride) = match term.cells {
+            Cells::AsTheyAre(x) if turned => (x[piece.rows.start..].as_ptr().cast(), self.t),
+            Cells::AsTheyAre(x) => (x[piece.rows.start * term.depth..].as_ptr().cast(), term.depth),
+            Cells::Packed { at, stride } => {
+                (cells[at + piece.rows.start * stride..].as_ptr(), stride)
+            }
+        };
+        let (w, w_cols, y_stride) = (term.w.values, term.w.cols, self.width);
+        let (rows, columns) = (piece.rows.len(), piece.columns.clone());
+        // SAFETY: the path is available; the rest is the caller's promise.
+        unsafe {
+            if self.in_place() {
+                let depth = term.depth;
+                let task =
+                    DotTask { w, w_cols, depth, columns, rows, x, x_stride, y, y_stride, add };
+                (term.kernels.dots)(&task);
+            } else {
+                let (form, depth) = (self.form, term.depth);
+                let task = PanelTask {
+                    form,
+                    w,
+                    w_cols,
+                    depth,
+                    columns,
+                    rows,
+                    x,
+                    x_stride,
+                    y,
+                    y_stride,
+                    add,
+                };
+                (term.kernels.panels)(&task);
+            }
+        }
+    }
 }

@@ -3,12 +3,21 @@
 
 use half::bf16;
 
-use super::{
-    Form, Matrix, Quantised, Start, Update,
-    path::Path,
-    product::{product, product_tn},
-};
+use super::{Form, Matrix, Product, Quantised, Start, path::Path, product::compute};
 use crate::random::uniform;
+
+/// One product.
+fn product(
+    path: Path,
+    form: Form,
+    x: &[f32],
+    t: usize,
+    w: &Matrix<'_>,
+    start: Start<'_>,
+    y: &mut [f32],
+) {
+    compute(path, vec![Product::new(form, x, t, *w, start, y)]).unwrap();
+}
 
 /// Rows of activations, rows and columns of the weight: no multiple of anything, one and few rows,
 /// more rows than a block, and reductions longer than a panel.
@@ -113,7 +122,7 @@ impl Weight {
 fn sides(form: Form, rows: usize, cols: usize) -> (usize, usize) {
     match form {
         Form::Nt => (cols, rows),
-        Form::Nn => (rows, cols),
+        Form::Nn | Form::Tn => (rows, cols),
     }
 }
 
@@ -143,7 +152,7 @@ fn products_are_those_of_f64() {
                 Start::Existing => before.clone(),
                 _ => vec![f32::NAN; t * width], // must be overwritten
             };
-            product(path, form, &x, t, &matrix, start, None, &mut y).unwrap();
+            product(path, form, &x, t, &matrix, start, &mut y);
             for (i, &y) in y.iter().enumerate() {
                 let (row, column) = (i / width, i % width);
                 let first = match start {
@@ -155,7 +164,7 @@ fn products_are_those_of_f64() {
                 for d in 0..depth {
                     let at = match form {
                         Form::Nt => column * cols + d,
-                        Form::Nn => d * cols + column,
+                        Form::Nn | Form::Tn => d * cols + column,
                     };
                     let term = f64::from(w.sees(path, x[row * depth + d])) * w.at(at);
                     sum += term;
@@ -184,8 +193,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let matrix = w.matrix();
         let results = pools.each_ref().map(|pool| {
             let mut y = vec![0f32; t * width];
-            pool.install(|| product(path, form, &x, t, &matrix, Start::Zero, None, &mut y))
-                .unwrap();
+            pool.install(|| product(path, form, &x, t, &matrix, Start::Zero, &mut y));
             y.iter().map(|y| y.to_bits()).collect::<Vec<_>>()
         });
         for result in &results[1..] {
@@ -206,12 +214,12 @@ fn what_is_not_finite_stays_in_its_row_or_column() {
         x[bad_row * depth + depth - 1] = f32::NAN;
         let at = match form {
             Form::Nt => bad_column * cols,
-            Form::Nn => bad_column,
+            Form::Nn | Form::Tn => bad_column,
         };
         w.set(at, f32::INFINITY);
         let matrix = w.matrix();
         let mut y = vec![0f32; t * width];
-        product(path, form, &x, t, &matrix, Start::Zero, None, &mut y).unwrap();
+        product(path, form, &x, t, &matrix, Start::Zero, &mut y);
         for (i, y) in y.iter().enumerate() {
             let (row, column) = (i / width, i % width);
             assert_eq!(y.is_nan(), row == bad_row, "{path:?} {form:?} {row} {column}");
@@ -236,7 +244,7 @@ fn activations_round_to_the_nearest_even_bf16_or_not_at_all() {
                 // One activation that is not zero, and a weight of one column of ones.
                 let (rows, cols) = match form {
                     Form::Nt => (1, depth),
-                    Form::Nn => (depth, 1),
+                    Form::Nn | Form::Tn => (depth, 1),
                 };
                 let w = Weight::of(storage, vec![1.0; depth], rows, cols);
                 let paired = path.kernels(w.matrix().values).paired;
@@ -245,7 +253,7 @@ fn activations_round_to_the_nearest_even_bf16_or_not_at_all() {
                 row[depth - 1] = x;
                 let x = row.repeat(t);
                 let mut y = vec![0f32; t];
-                product(path, form, &x, t, &w.matrix(), Start::Zero, None, &mut y).unwrap();
+                product(path, form, &x, t, &w.matrix(), Start::Zero, &mut y);
                 assert!(y.iter().all(|&y| y == expected), "{path:?} {form:?} {y:?} {expected}");
             }
         }
@@ -264,7 +272,7 @@ fn nothing_times_something() {
                     [(Start::Zero, 0.0), (Start::Existing, 7.0), (Start::Bias(&bias), 2.0)]
                 {
                     let mut y = vec![7f32; t * width];
-                    product(path, form, &x, t, &w.matrix(), start, None, &mut y).unwrap();
+                    product(path, form, &x, t, &w.matrix(), start, &mut y);
                     assert!(t == 0 || depth > 0 || y.iter().all(|&y| y == expected), "{start:?}");
                 }
             }
@@ -286,7 +294,7 @@ fn lengths_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn an_update_is_added_as_a_product_of_its_own() {
+fn a_second_term_is_added_as_a_product_of_its_own() {
     cases(|path, storage, form, t, rows, cols| {
         let (depth, width) = sides(form, rows, cols);
         let (x, w) = (values(1, t * depth), Weight::random(storage, 2, rows, cols));
@@ -294,15 +302,15 @@ fn an_update_is_added_as_a_product_of_its_own() {
             let (narrow, wide) = (values(5, t * rank), values(6, rank * width));
             let (wide_rows, wide_cols) = match form {
                 Form::Nt => (width, rank),
-                Form::Nn => (rank, width),
+                Form::Nn | Form::Tn => (rank, width),
             };
-            let update =
-                Update { x: &narrow, w: Matrix::f32(&wide, wide_rows, wide_cols).unwrap() };
+            let update = Matrix::f32(&wide, wide_rows, wide_cols).unwrap();
             let (mut together, mut apart) = (vec![3f32; t * width], vec![3f32; t * width]);
             let start = Start::Existing;
-            product(path, form, &x, t, &w.matrix(), start, Some(&update), &mut together).unwrap();
-            product(path, form, &x, t, &w.matrix(), start, None, &mut apart).unwrap();
-            product(path, form, &narrow, t, &update.w, start, None, &mut apart).unwrap();
+            let sum = Product::new(form, &x, t, w.matrix(), start, &mut together);
+            compute(path, vec![sum.plus(&narrow, update)]).unwrap();
+            product(path, form, &x, t, &w.matrix(), start, &mut apart);
+            product(path, form, &narrow, t, &update, start, &mut apart);
             for (a, b) in together.iter().zip(&apart) {
                 let bound = 1e-6 * (3.0 + (depth + rank) as f32);
                 assert!((a - b).abs() <= bound, "{path:?} {form:?} rank {rank}: {a} {b}");
@@ -321,12 +329,59 @@ fn the_product_of_a_transpose_is_that_of_its_copy() {
             let copy: Vec<f32> = (0..columns * t).map(|i| x[i % t * columns + i / t]).collect();
             let matrix = Matrix::f32(&w, t, n).unwrap();
             let (mut y, mut expected) = (vec![7.0; columns * n], vec![7.0; columns * n]);
-            product_tn(path, &x, columns, &matrix, &mut y).unwrap();
-            product(path, Form::Nn, &copy, columns, &matrix, Start::Zero, None, &mut expected)
-                .unwrap();
+            product(path, Form::Tn, &x, columns, &matrix, Start::Zero, &mut y);
+            product(path, Form::Nn, &copy, columns, &matrix, Start::Zero, &mut expected);
             assert_eq!(y, expected, "{path:?} {t} {columns} {n}");
         }
     }
     let w = Matrix::bf16(&[bf16::ONE; 6], 2, 3).unwrap();
-    assert!(super::matmul_tn(&[0.0; 2], 1, &w, &mut [0.0; 3]).is_err());
+    let mut y = [0.0; 3];
+    let product = Product::tn(&[0.0; 2], 1, w, Start::Zero, &mut y);
+    assert!(super::matmul(vec![product]).is_err());
+}
+
+#[test]
+fn products_side_by_side_are_those_alone() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    for (path, storage) in Path::available().flat_map(|p| STORAGES.map(|storage| (p, storage))) {
+        for t in [1, 7, 40, 75] {
+            let (x, short) = (values(1, t * 70), &values(2, 5 * 70)[..]);
+            let weights = [(2, 96), (3, 17), (4, 130)]
+                .map(|(stream, rows)| Weight::random(storage, stream, rows, 70));
+            let narrow = Weight::random(Storage::F32, 5, 16, 70);
+            let (bias, back) = (values(6, 17), values(7, t * 96));
+            // Shared activations, two storages, few rows beside many, and another form.
+            let clear = |outputs: &mut [Vec<f32>]| {
+                let [a, b, c, d, e, f] = outputs else { unreachable!() };
+                *a = vec![0.5; t * 96];
+                *b = vec![f32::NAN; t * 17];
+                *c = vec![f32::NAN; 5 * 130];
+                *d = vec![f32::NAN; t * 16];
+                *e = vec![f32::NAN; t * 70];
+                *f = vec![f32::NAN; 70 * 96];
+            };
+            let make = |outputs: &'_ mut [Vec<f32>], only: Option<usize>| {
+                clear(outputs);
+                let [a, b, c, d, e, f] = outputs else { unreachable!() };
+                let all = vec![
+                    Product::nt(&x, t, weights[0].matrix(), Start::Existing, a),
+                    Product::nt(&x, t, weights[1].matrix(), Start::Bias(&bias), b),
+                    Product::nt(short, 5, weights[2].matrix(), Start::Zero, c),
+                    Product::nt(&x, t, narrow.matrix(), Start::Zero, d),
+                    Product::nn(&back, t, weights[0].matrix(), Start::Zero, e),
+                    Product::tn(&x, 70, Matrix::f32(&back, t, 96).unwrap(), Start::Zero, f),
+                ];
+                let chosen =
+                    all.into_iter().enumerate().filter(|(i, _)| only.is_none_or(|o| o == *i));
+                compute(path, chosen.map(|(_, product)| product).collect()).unwrap();
+            };
+            let mut together = vec![Vec::new(); 6];
+            pool.install(|| make(&mut together, None));
+            for i in 0..6 {
+                let mut alone = vec![Vec::new(); 6];
+                make(&mut alone, Some(i));
+                assert_eq!(alone[i], together[i], "{path:?} {storage:?} t {t}, product {i}");
+            }
+        }
+    }
 }

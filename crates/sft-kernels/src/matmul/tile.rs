@@ -7,7 +7,7 @@ use super::{
     Form,
     lanes::Lanes,
     pack,
-    rect::Rect,
+    rect::{Lines, Rect},
     source::{Dense, Source},
     weight::{Element, Values},
 };
@@ -36,13 +36,11 @@ pub(super) struct PanelTask<'a> {
     pub(super) depth: usize,
     /// Columns of the result to compute.
     pub(super) columns: Range<usize>,
-    /// Rows of activations as cells, `x_stride` apart, and of the result, `y_stride` apart.
+    /// Rows of activations as cells, `x_stride` apart ([`Form::Tn`]: from one of their cells to the
+    /// next), and of the result, `y_stride` apart.
     pub(super) rows: usize,
     pub(super) x: *const u32,
     pub(super) x_stride: usize,
-    /// Whether rows of activations are columns in memory: then `x_stride` leads from one of their
-    /// cells to the next. Only where a cell is one number.
-    pub(super) turned: bool,
     pub(super) y: *mut f32,
     pub(super) y_stride: usize,
     /// Whether to add to the result or to overwrite it.
@@ -82,7 +80,7 @@ unsafe fn panels_of<'a, L: Lanes, S: Source<'a>>(task: &PanelTask<'_>, w: S, com
         let columns = width.min(task.columns.end - column);
         match task.form {
             Form::Nt => ((column, begin), (columns, extent)),
-            Form::Nn => ((begin, column), (extent, columns)),
+            Form::Nn | Form::Tn => ((begin, column), (extent, columns)),
         }
     };
 
@@ -90,10 +88,10 @@ unsafe fn panels_of<'a, L: Lanes, S: Source<'a>>(task: &PanelTask<'_>, w: S, com
     let mut panel = Panel([0; DEPTH * WIDEST]);
     let mut scratch = S::SCRATCH;
     let tiles = task.rows.div_ceil(L::ROWS);
-    let turned = task.turned && !L::PAIRED;
+    let turned = matches!(task.form, Form::Tn) && !L::PAIRED;
     // Few rows read numbers that lie in the right order where they are. (Rows a power of two apart
     // would share a set of the cache.)
-    let few = S::Element::IS_CELL && matches!(task.form, Form::Nn) && tiles <= FEW_TILES;
+    let few = S::Element::IS_CELL && !matches!(task.form, Form::Nt) && tiles <= FEW_TILES;
     let in_place = few && !task.w_cols.is_multiple_of(1024);
     for first in (0..cells).step_by(block) {
         for column in task.columns.clone().step_by(width) {
@@ -105,7 +103,9 @@ unsafe fn panels_of<'a, L: Lanes, S: Source<'a>>(task: &PanelTask<'_>, w: S, com
                 _ if in_place => {}
                 // SAFETY: the caller has the features.
                 Form::Nt => unsafe { S::Element::transpose::<L>(&weights, &mut panel.0, width) },
-                Form::Nn => pack::interleave(&weights, &mut panel.0, width, per_cell == 2),
+                Form::Nn | Form::Tn => {
+                    pack::interleave(&weights, &mut panel.0, width, per_cell == 2);
+                }
             }
             // The next panel's weights come into the cache while this one is at work.
             let next = if column + width < task.columns.end {
@@ -116,15 +116,12 @@ unsafe fn panels_of<'a, L: Lanes, S: Source<'a>>(task: &PanelTask<'_>, w: S, com
                 None
             };
             let next = next.and_then(|(corner, size)| w.stored(corner, size));
-            let lines = next.as_ref().map_or(0, Rect::lines);
-            let lines_per_tile = lines.div_ceil(tiles);
+            let mut next = next.as_ref().map(Rect::lines);
+            let lines_per_tile = next.as_ref().map_or(0, Lines::len).div_ceil(tiles);
             for t in 0..tiles {
-                if let Some(next) = &next {
-                    let begin = (t * lines_per_tile).min(lines);
-                    for line in begin..(begin + lines_per_tile).min(lines) {
-                        // SAFETY: the caller has the features.
-                        unsafe { L::prefetch(next.line(line).cast()) };
-                    }
+                for line in next.iter_mut().flat_map(|lines| lines.take(lines_per_tile)) {
+                    // SAFETY: the caller has the features.
+                    unsafe { L::prefetch(line) };
                 }
                 let row = t * L::ROWS;
                 // SAFETY: row, first and column lie inside the task's operands.

@@ -7,7 +7,7 @@ use sft_kernels::{
 };
 
 use super::{
-    linear::To,
+    linear::{self, To},
     span::{Pass, Queries},
 };
 use crate::{
@@ -46,25 +46,31 @@ impl Block {
     ) -> Result<Kept> {
         let (buffers, t, n) = (pass.buffers, pass.all.len(), queries.span.len());
         let mut narrow = [const { None }; 7];
-        let mut project = |i: usize, x: &[f32], t: usize, mode| {
-            let projection = self.projections()[i];
-            let mut y = buffers.take(t, projection.weight().out_features());
-            narrow[i] = projection.host_forward(x, t, mode, To::Fresh, &mut y, buffers)?;
-            Result::Ok(y)
+        let mut project = |i: &[usize], x: &[f32], t: usize, mode| {
+            let projections = self.projections();
+            let width = |&i: &usize| projections[i].weight().out_features();
+            let mut made: Vec<_> = i.iter().map(|i| buffers.take(t, width(i))).collect();
+            let layers =
+                i.iter().zip(&mut made).map(|(&i, y)| (projections[i], To::Fresh, &mut y[..]));
+            let downs = linear::forward(x, t, layers.collect(), mode, buffers)?;
+            for (&i, down) in i.iter().zip(downs) {
+                narrow[i] = down;
+            }
+            Result::Ok(made)
         };
         let mode = pass.mode_of(queries.span);
 
         let width = x.len() / t;
         let mut h = buffers.take(t, width);
         normed(&self.input_norm, x, self.eps, &mut h)?;
-        let mut k = project(K, &h, t, pass.mode)?;
-        let v = project(V, &h, t, pass.mode)?;
-        let mut q = match queries.picked {
-            None => project(Q, &h, t, pass.mode)?,
+        let [mut q, mut k, v] = match queries.picked {
+            None => three(project(&[Q, K, V], &h, t, pass.mode)?),
             Some(rows) => {
+                let mut made = project(&[K, V], &h, t, pass.mode)?;
                 let mut picked = buffers.take(n, width);
                 cpu::gather(&h, width, rows, &mut picked);
-                project(Q, &picked, n, mode)?
+                made.splice(0..0, project(&[Q], &picked, n, mode)?);
+                three(made)
             }
         };
         drop(h);
@@ -89,15 +95,12 @@ impl Block {
             None => cpu::copy(x, &mut mid),
         }
         let mut h = buffers.take(n, width);
-        narrow[O] = self.o.host_forward(&attended, n, mode, To::Existing, &mut mid, buffers)?;
+        let o = vec![(&self.o, To::Existing, &mut mid[..])];
+        let down = linear::forward(&attended, n, o, mode, buffers)?.pop().flatten();
         normed(&self.post_attention_norm, &mid, self.eps, &mut h)?;
-        let mut project = |i: usize| {
-            let projection = self.projections()[i];
-            let mut y = buffers.take(n, projection.weight().out_features());
-            narrow[i] = projection.host_forward(&h, n, mode, To::Fresh, &mut y, buffers)?;
-            Result::Ok(y)
-        };
-        let (gate, up) = (project(GATE)?, project(UP)?);
+        let made = project(&[GATE, UP], &h, n, mode)?;
+        narrow[O] = down;
+        let [gate, up] = made.try_into().unwrap_or_else(|_| unreachable!("two were asked for"));
         Ok(Kept { q, k, v, raw, attended, mid, gate, up, narrow })
     }
 
@@ -113,8 +116,8 @@ impl Block {
         let mut inner = buffers.take(n, self.down.weight().in_features());
         cpu::swiglu(&kept.gate, &kept.up, &mut inner);
         let mut y = buffers.copy(&kept.mid, self.down.weight().out_features());
-        kept.narrow[DOWN] =
-            self.down.host_forward(&inner, n, mode, To::Existing, &mut y, buffers)?;
+        let down = vec![(&self.down, To::Existing, &mut y[..])];
+        kept.narrow[DOWN] = linear::forward(&inner, n, down, mode, buffers)?.pop().flatten();
         Ok(y)
     }
 
@@ -142,10 +145,11 @@ impl Block {
             let mut inner = buffers.take(n, inner_width);
             cpu::swiglu(&gate, &up, &mut inner);
             if narrow[DOWN].is_none() {
-                narrow[DOWN] = self.down.host_down(&inner, n, mode, buffers)?;
+                narrow[DOWN] = linear::narrow(&inner, n, &self.down, mode, buffers)?;
             }
-            let (down, dx) = (narrow[DOWN].as_ref(), Some((To::Fresh, &mut dinner[..])));
-            self.down.host_backward(&dy, &inner, down, n, mode, dx, grads, buffers)?;
+            let down = [(&self.down, &dy[..], narrow[DOWN].as_ref())];
+            let dx = Some((To::Fresh, &mut dinner[..]));
+            linear::backward(&inner, n, &down, mode, dx, grads, buffers)?;
         }
         cpu::swiglu_backward(&mut gate, &mut up, &dinner);
         drop(dinner);
@@ -153,12 +157,11 @@ impl Block {
         let mut h = buffers.take(n, width);
         normed(&self.post_attention_norm, &mid, self.eps, &mut h)?;
         let mut dh = buffers.take(n, width);
-        for (i, projection, dy, to) in
-            [(GATE, &self.gate, &dgate, To::Fresh), (UP, &self.up, &dup, To::Existing)]
-        {
-            let dx = Some((to, &mut dh[..]));
-            projection.host_backward(dy, &h, narrow[i].as_ref(), n, mode, dx, grads, buffers)?;
-        }
+        let layers = [
+            (&self.gate, &dgate[..], narrow[GATE].as_ref()),
+            (&self.up, &dup[..], narrow[UP].as_ref()),
+        ];
+        linear::backward(&h, n, &layers, mode, Some((To::Fresh, &mut dh[..])), grads, buffers)?;
         drop((dgate, dup, h));
         normed_backward(&self.post_attention_norm, &mid, self.eps, &dh, &mut dy)?;
         drop((mid, dh));
@@ -167,7 +170,8 @@ impl Block {
         let (q_width, k_width) = (q.len() / n.max(1), k.len() / t);
         let mut dattended = buffers.take(n, q_width);
         let dx = Some((To::Fresh, &mut dattended[..]));
-        self.o.host_backward(&dy, &attended, narrow[O].as_ref(), n, mode, dx, grads, buffers)?;
+        let o = [(&self.o, &dy[..], narrow[O].as_ref())];
+        linear::backward(&attended, n, &o, mode, dx, grads, buffers)?;
         drop(attended);
         let mut dq = buffers.take(n, q_width);
         let [mut dk, mut dv] = [buffers.take(t, k_width), buffers.take(t, k_width)];
@@ -190,25 +194,19 @@ impl Block {
         let mut h = buffers.take(t, width);
         normed(&self.input_norm, x, self.eps, &mut h)?;
         let mut dh = if need_dx { Some(buffers.take(t, width)) } else { None };
-        for (i, projection, dy, to) in
-            [(K, &self.k, &dk, To::Fresh), (V, &self.v, &dv, To::Existing)]
-        {
-            let dx = dh.as_mut().map(|dh| (to, &mut dh[..]));
-            let narrow = narrow[i].as_ref();
-            projection.host_backward(dy, &h, narrow, t, pass.mode, dx, grads, buffers)?;
-        }
-        let down = narrow[Q].as_ref();
+        let q = (&self.q, &dq[..], narrow[Q].as_ref());
+        let k = (&self.k, &dk[..], narrow[K].as_ref());
+        let v = (&self.v, &dv[..], narrow[V].as_ref());
+        let dx = dh.as_mut().map(|dh| (To::Fresh, &mut dh[..]));
         match queries.picked {
-            None => {
-                let dx = dh.as_mut().map(|dh| (To::Existing, &mut dh[..]));
-                self.q.host_backward(&dq, &h, down, t, pass.mode, dx, grads, buffers)?;
-            }
+            None => linear::backward(&h, t, &[k, v, q], pass.mode, dx, grads, buffers)?,
             Some(rows) => {
+                linear::backward(&h, t, &[k, v], pass.mode, dx, grads, buffers)?;
                 let mut picked = buffers.take(n, width);
                 cpu::gather(&h, width, rows, &mut picked);
                 let mut dpicked = if need_dx { Some(buffers.take(n, width)) } else { None };
                 let dx = dpicked.as_mut().map(|dx| (To::Fresh, &mut dx[..]));
-                self.q.host_backward(&dq, &picked, down, n, mode, dx, grads, buffers)?;
+                linear::backward(&picked, n, &[q], mode, dx, grads, buffers)?;
                 if let (Some(dpicked), Some(dh)) = (&dpicked, &mut dh) {
                     cpu::scatter_add(dpicked, width, rows, dh);
                 }
@@ -270,4 +268,9 @@ pub(super) fn normed_backward(
 ) -> Result<()> {
     cpu::rms_norm_backward(x, Locked::new(weight).values()?, eps, dy, dx);
     Ok(())
+}
+
+/// Queries, keys and values.
+fn three(made: Vec<Buffer>) -> [Buffer; 3] {
+    made.try_into().unwrap_or_else(|_| unreachable!("three were asked for"))
 }

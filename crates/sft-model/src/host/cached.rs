@@ -99,7 +99,7 @@ impl Decoder {
         let mut normal = self.buffers.take(rows, self.config().hidden_size);
         normed(&self.final_norm, &x, self.config().rms_norm_eps, &mut normal)?;
         let mut logits = vec![0.0; rows * vocab];
-        self.head.with_matrix(|w| matmul_nt(&normal, rows, w, Start::Zero, &mut logits))?;
+        matmul_nt(&normal, rows, &self.head.lock().matrix()?, Start::Zero, &mut logits)?;
         Ok(Tensor::from_vec(logits, (rows, vocab), self.device())?)
     }
 }

@@ -162,16 +162,17 @@ impl Decoder {
                 "label {label} is not in the vocabulary of {vocab}"
             )));
         }
-        let mut nll = 0.0;
+        let head = self.head.lock();
+        let (w, mut nll) = (head.matrix()?, 0.0);
         for (i, labels) in labels.chunks(HEAD_ROWS).enumerate() {
             let (n, from) = (labels.len(), i * HEAD_ROWS * width);
             let mut logits = self.buffers.take(n, vocab);
             let rows = &normal[from..][..n * width];
-            self.head.with_matrix(|w| matmul_nt(rows, n, w, Start::Zero, &mut logits))?;
+            matmul_nt(rows, n, &w, Start::Zero, &mut logits)?;
             nll += cpu::cross_entropy(&mut logits, labels, vocab, dnormal.is_some());
             if let Some(dnormal) = &mut dnormal {
                 let dx = &mut dnormal[from..][..n * width];
-                self.head.with_matrix(|w| matmul_nn(&logits, n, w, Start::Zero, dx))?;
+                matmul_nn(&logits, n, &w, Start::Zero, dx)?;
             }
         }
         Ok(nll)

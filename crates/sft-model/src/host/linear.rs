@@ -1,15 +1,15 @@
-//! One linear layer of a block.
+//! Linear layers of a block that read the same input.
 
 use candle_core::Tensor;
 use sft_kernels::{
-    FrozenWeight,
-    cpu::{self, Buffer, Buffers, Dropout, Locked, Lora},
-    matmul::{Matrix, Start, matmul_nn, matmul_nt},
+    FrozenWeight, LockedWeight,
+    cpu::{self, Buffer, Buffers, Dropout, Linear, Locked, Lora},
+    matmul::Start,
 };
 use sft_lora::LoraLinear;
 
 use crate::{
-    Gradients, ModelError, Result,
+    Gradients, Result,
     projection::{Mode, Projection},
 };
 
@@ -31,111 +31,127 @@ impl Projection {
         }
     }
 
-    /// `x` is `[T, in]`, `y` `[T, out]`. Returns the adapter's narrow product, which the backward
-    /// pass asks for.
-    pub(super) fn host_forward(
-        &self,
-        x: &[f32],
-        t: usize,
-        mode: Mode<'_>,
-        to: To,
-        y: &mut [f32],
-        buffers: &Buffers,
-    ) -> Result<Option<Buffer>> {
+    fn open<'a>(&'a self, mode: Mode<'a>) -> Result<Open<'a>> {
         let (weight, layer) = self.parts(mode);
-        let bias = self.bias().map(Locked::new);
-        let bias = bias.as_ref().map(Locked::values).transpose()?;
-        let start = match (to, bias) {
-            (To::Existing, _) => Start::Existing,
-            (To::Fresh, Some(bias)) => Start::Bias(bias),
-            (To::Fresh, None) => Start::Zero,
-        };
-        let down = match layer {
-            None => {
-                weight.with_matrix(|w| matmul_nt(x, t, w, start, y))?;
-                None
-            }
-            Some(layer) => with_lora(layer, mode, |lora| {
-                let forward = |w: &Matrix<'_>| cpu::lora_forward(x, t, w, start, lora, y, buffers);
-                Ok(Some(weight.with_matrix(forward)?))
-            })?,
-        };
-        if let (To::Existing, Some(bias)) = (to, bias) {
-            cpu::add_row(bias, y);
-        }
-        Ok(down)
-    }
-
-    /// The adapter's narrow product alone, as [`Self::host_forward`] returns it.
-    pub(super) fn host_down(
-        &self,
-        x: &[f32],
-        t: usize,
-        mode: Mode<'_>,
-        buffers: &Buffers,
-    ) -> Result<Option<Buffer>> {
-        let (weight, layer) = self.parts(mode);
-        let Some(layer) = layer else { return Ok(None) };
-        with_lora(layer, mode, |lora| {
-            Ok(Some(cpu::lora_down(x, t, weight.in_features(), lora, buffers)?))
-        })
-    }
-
-    /// The gradients of the adapter are added to `grads`, and that of the input is put into `dx`.
-    /// `x` and `down` are those of the forward pass, `dy` `[T, out]` the gradient of its result.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn host_backward(
-        &self,
-        dy: &[f32],
-        x: &[f32],
-        down: Option<&Buffer>,
-        t: usize,
-        mode: Mode<'_>,
-        dx: Option<(To, &mut [f32])>,
-        grads: &mut Gradients,
-        buffers: &Buffers,
-    ) -> Result<()> {
-        let (weight, layer) = self.parts(mode);
-        let dx = dx.map(|(to, dx)| match to {
-            To::Fresh => (Start::Zero, dx),
-            To::Existing => (Start::Existing, dx),
+        let adapter = layer.map(|layer| {
+            let dropout = match mode {
+                Mode::Train(Some((stream, rows))) if layer.dropout() > 0.0 => {
+                    Some(Dropout::new(stream, layer.module(), rows, layer.dropout())?)
+                }
+                _ => None,
+            };
+            let (a, b) = (Locked::new(layer.lora_a()), Locked::new(layer.lora_b()));
+            Result::Ok(Adapter { a, b, layer, dropout })
         });
-        let Some(layer) = layer else {
-            if let Some((start, dx)) = dx {
-                weight.with_matrix(|w| matmul_nn(dy, t, w, start, dx))?;
-            }
-            return Ok(());
-        };
-        let down = down.ok_or(ModelError::State("an adapter's forward pass was not kept"))?;
-        let gradients = with_lora(layer, mode, |lora| {
-            Ok(weight.with_matrix(|w| cpu::lora_backward(dy, t, x, down, w, lora, dx, buffers))?)
-        })?;
-        let (out, input) = (weight.out_features(), weight.in_features());
-        let [(a, _), (b, _)] = layer.parameters();
-        let (r, device) = (layer.rank(), layer.lora_a().device());
-        grads.add(a, &Tensor::from_vec(gradients.a, (r, input), device)?)?;
-        grads.add(b, &Tensor::from_vec(gradients.b, (out, r), device)?)
+        Ok(Open {
+            weight: weight.lock(),
+            bias: self.bias().map(Locked::new),
+            adapter: adapter.transpose()?,
+        })
     }
 }
 
-/// Hands an adapter's matrices to `f`.
-fn with_lora<T>(
-    layer: &LoraLinear,
+/// A layer whose numbers are at hand.
+struct Open<'a> {
+    weight: LockedWeight<'a>,
+    bias: Option<Locked<'a>>,
+    adapter: Option<Adapter<'a>>,
+}
+
+struct Adapter<'a> {
+    a: Locked<'a>,
+    b: Locked<'a>,
+    layer: &'a LoraLinear,
+    dropout: Option<Dropout<'a>>,
+}
+
+impl Open<'_> {
+    fn linear(&self) -> Result<Linear<'_>> {
+        let lora = self.adapter.as_ref().map(|adapter| {
+            Result::Ok(Lora {
+                a: adapter.a.values()?,
+                b: adapter.b.values()?,
+                r: adapter.layer.rank(),
+                scale: adapter.layer.scale() as f32,
+                dropout: adapter.dropout,
+            })
+        });
+        Ok(Linear { w: self.weight.matrix()?, lora: lora.transpose()? })
+    }
+
+    fn bias(&self) -> Result<Option<&[f32]>> {
+        Ok(self.bias.as_ref().map(Locked::values).transpose()?)
+    }
+}
+
+/// `x` is `[T, in]`, each result `[T, out]`. Returns the narrow products of the adapters, which the
+/// backward pass asks for.
+pub(super) fn forward(
+    x: &[f32],
+    t: usize,
+    layers: Vec<(&Projection, To, &mut [f32])>,
     mode: Mode<'_>,
-    f: impl FnOnce(&Lora<'_>) -> Result<T>,
-) -> Result<T> {
-    let dropout = match mode {
-        Mode::Train(Some((stream, rows))) if layer.dropout() > 0.0 => {
-            Some(Dropout::new(stream, layer.module(), rows, layer.dropout())?)
+    buffers: &Buffers,
+) -> Result<Vec<Option<Buffer>>> {
+    let open = layers.iter().map(|(layer, ..)| layer.open(mode)).collect::<Result<Vec<_>>>()?;
+    let mut linear = Vec::with_capacity(layers.len());
+    for ((_, to, y), open) in layers.into_iter().zip(&open) {
+        let start = match (to, open.bias()?) {
+            (To::Existing, None) => Start::Existing,
+            (To::Existing, Some(bias)) => {
+                cpu::add_row(bias, y);
+                Start::Existing
+            }
+            (To::Fresh, Some(bias)) => Start::Bias(bias),
+            (To::Fresh, None) => Start::Zero,
+        };
+        linear.push((open.linear()?, start, y));
+    }
+    Ok(cpu::linear_forward(x, t, linear, buffers)?)
+}
+
+/// The adapter's narrow product alone, as [`forward`] returns it.
+pub(super) fn narrow(
+    x: &[f32],
+    t: usize,
+    layer: &Projection,
+    mode: Mode<'_>,
+    buffers: &Buffers,
+) -> Result<Option<Buffer>> {
+    let open = layer.open(mode)?;
+    Ok(cpu::lora_down(x, t, std::iter::once(open.linear()?), buffers)?.pop().flatten())
+}
+
+/// The gradients of the adapters are added to `grads`, and that of the common input is put into `dx`.
+/// `x` is that of the forward pass; with each layer go the gradient of its result, `[T, out]`, and the
+/// narrow product of the forward pass.
+pub(super) fn backward(
+    x: &[f32],
+    t: usize,
+    layers: &[(&Projection, &[f32], Option<&Buffer>)],
+    mode: Mode<'_>,
+    dx: Option<(To, &mut [f32])>,
+    grads: &mut Gradients,
+    buffers: &Buffers,
+) -> Result<()> {
+    let dx = dx.map(|(to, dx)| match to {
+        To::Fresh => (Start::Zero, dx),
+        To::Existing => (Start::Existing, dx),
+    });
+    let open = layers.iter().map(|(layer, ..)| layer.open(mode)).collect::<Result<Vec<_>>>()?;
+    let parts = open.iter().zip(layers);
+    let linear = parts.map(|(open, (_, dy, down))| Ok((open.linear()?, *dy, down.map(|d| &d[..]))));
+    let linear = linear.collect::<Result<Vec<_>>>()?;
+    let gradients = cpu::linear_backward(x, t, &linear, dx, buffers)?;
+    for (open, gradients) in open.iter().zip(gradients) {
+        let (Some(Adapter { layer, .. }), Some(gradients)) = (&open.adapter, gradients) else {
+            continue;
+        };
+        for ((name, parameter), gradient) in
+            layer.parameters().into_iter().zip([gradients.a, gradients.b])
+        {
+            grads.add(name, &Tensor::from_vec(gradient, parameter.shape(), parameter.device())?)?;
         }
-        _ => None,
-    };
-    let (a, b) = (Locked::new(layer.lora_a()), Locked::new(layer.lora_b()));
-    f(&Lora {
-        a: a.values()?,
-        b: b.values()?,
-        r: layer.rank(),
-        scale: layer.scale() as f32,
-        dropout,
-    })
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use half::bf16;
 
 use super::{Codes, Quantised, largest, nf4::Nf4, size_map::SIZES};
 use crate::{
-    matmul::{Form, Start, path::Path as Kernels, product::product},
+    matmul::{Form, Product, Start, path::Path as Kernels, product::compute},
     random::uniform,
 };
 
@@ -103,8 +103,8 @@ fn a_product_with_one_is_the_matrix_rounded_to_bf16() {
                     let mut x = vec![0.0; t * n];
                     (0..t).for_each(|i| x[i * n + first + i] = 1.0);
                     let mut y = vec![f32::NAN; t * if n == rows { cols } else { rows }];
-                    product(path, form, &x, t, &matrix.matrix(), Start::Zero, None, &mut y)
-                        .unwrap();
+                    let product = Product::new(form, &x, t, matrix.matrix(), Start::Zero, &mut y);
+                    compute(path, vec![product]).unwrap();
                     y
                 };
                 assert_eq!(times_one(Form::Nn, rows, 0, rows), rounded, "{path:?} {rows} {cols}");
