@@ -1,22 +1,56 @@
 //! Files that are either old or new, never half written.
 
-use std::{fs::File, io::Write, path::Path};
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
 
 use crate::LoraError;
 
 /// Writes `bytes` to a sibling of `path`, flushes it to the disk, and renames it to `path`.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), LoraError> {
+    write_with(
+        path,
+        |sibling| Ok(File::create(sibling).and_then(|mut file| file.write_all(bytes))?),
+    )
+}
+
+/// Lets `fill` write a sibling of `path`, flushes that to the disk, and renames it to `path`.
+pub(crate) fn write_with(
+    path: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), Failure>,
+) -> Result<(), LoraError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let sibling = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = File::create(&sibling)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        })
-        .and_then(|()| std::fs::rename(&sibling, path));
-    written.map_err(|source| {
+    let publish = || {
+        File::open(&sibling)?.sync_all()?;
+        std::fs::rename(&sibling, path)
+    };
+    fill(&sibling).and_then(|()| Ok(publish()?)).map_err(|failure| {
         // The write's own error is the one to report; a leftover is harmless.
         let _ = std::fs::remove_file(&sibling);
-        LoraError::Io { action: "write", path: path.to_owned(), source }
+        match failure {
+            Failure::Io(source) => LoraError::Io { action: "write", path: path.to_owned(), source },
+            Failure::Other(error) => *error,
+        }
     })
+}
+
+/// Why a file was not written.
+pub(crate) enum Failure {
+    Io(io::Error),
+    Other(Box<LoraError>),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<LoraError> for Failure {
+    fn from(error: LoraError) -> Self {
+        Self::Other(Box::new(error))
+    }
 }

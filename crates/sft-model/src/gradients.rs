@@ -63,6 +63,11 @@ impl Gradients {
         self.0.get(name)
     }
 
+    /// Takes out the gradient of one parameter, if it has received one.
+    pub fn take(&mut self, name: &str) -> Option<Tensor> {
+        self.0.remove(name)
+    }
+
     /// All gradients, in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))

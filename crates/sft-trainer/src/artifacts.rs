@@ -1,13 +1,10 @@
 //! The files of an adapter: those of the final model, and a part of each checkpoint.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::Tensor;
 use serde_json::{Map, Value, json};
 use sft_dataset::SftConfig;
-use sft_lora::peft::{PeftConfig, save_adapter};
 
 use crate::TrainError;
 use crate::files::Context;
@@ -40,14 +37,8 @@ impl RunFiles {
         Ok(())
     }
 
-    /// Writes a PEFT adapter with tokenizer and prompt to `dir`.
-    pub(crate) fn write_adapter(
-        &self,
-        dir: &Path,
-        peft: &PeftConfig,
-        tensors: &BTreeMap<String, Tensor>,
-    ) -> Result<(), TrainError> {
-        save_adapter(dir, peft, tensors)?;
+    /// Writes tokenizer and prompt to `dir`, where an adapter is.
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), TrainError> {
         let tokenizer = dir.join("tokenizer.json");
         fs::copy(&self.tokenizer_json, &tokenizer).context("copy the tokenizer to", &tokenizer)?;
         let (from, to) = [&self.tokenizer_json, &tokenizer]

@@ -1,15 +1,17 @@
 //! Checkpoints: a loadable adapter, the optimizer's moments and the loop's counters.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor, Var};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sft_kernels::random::Fnv;
-use sft_lora::peft::{PeftConfig, load_adapter};
+use sft_lora::peft::{PeftConfig, load_adapter, save_safetensors_adapter};
 
 use crate::adamw::{AdamW, Moments};
 use crate::files::{self, Context};
@@ -20,8 +22,6 @@ use crate::{RunFiles, TrainError};
 /// The file that makes a directory a checkpoint of ours.
 pub(crate) const STATE: &str = "trainer_state.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
-/// PEFT's older format; the final model has it, a checkpoint need not.
-const TORCH_ADAPTER: &str = "adapter_model.bin";
 /// Version of trainer_state.json.
 const FORMAT: u32 = 1;
 
@@ -62,6 +62,23 @@ struct FileRecord {
     fnv1a: String,
 }
 
+impl FileRecord {
+    fn of(path: &Path) -> io::Result<Self> {
+        let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+        let (mut bytes, mut hash) = (0, Fnv::default());
+        loop {
+            let read = file.fill_buf()?;
+            if read.is_empty() {
+                return Ok(Self { bytes, fnv1a: hash.hex() });
+            }
+            hash.update(read);
+            let len = read.len();
+            bytes += len as u64;
+            file.consume(len);
+        }
+    }
+}
+
 /// What a checkpoint is made of.
 pub(crate) struct Contents<'a> {
     pub(crate) files: &'a RunFiles,
@@ -84,9 +101,8 @@ impl Contents<'_> {
     pub(crate) fn save(&self, run_dir: &Path, name: Name) -> Result<PathBuf, TrainError> {
         let path = run_dir.join(name.to_string());
         files::publish_dir(&path, |dir| {
-            self.files.write_adapter(dir, self.peft, &tensors(self.parameters))?;
-            let torch = dir.join(TORCH_ADAPTER);
-            fs::remove_file(&torch).context("remove", &torch)?;
+            save_safetensors_adapter(dir, self.peft, &tensors(self.parameters))?;
+            self.files.write(dir)?;
             save_moments(&dir.join(OPTIMIZER), self.adamw, self.parameters)?;
             let state = State {
                 format: FORMAT,
@@ -239,13 +255,8 @@ fn records(dir: &Path) -> Result<BTreeMap<String, FileRecord>, TrainError> {
     for path in files::entries(dir)? {
         let name = files::name(&path);
         if name != STATE && path.is_file() {
-            let bytes = fs::read(&path).context("read", &path)?;
-            let mut hash = Fnv::default();
-            hash.update(&bytes);
-            records.insert(
-                name.into_owned(),
-                FileRecord { bytes: bytes.len() as u64, fnv1a: hash.hex() },
-            );
+            let record = FileRecord::of(&path).context("read", &path)?;
+            records.insert(name.into_owned(), record);
         }
     }
     Ok(records)
@@ -256,22 +267,38 @@ fn save_moments(
     adamw: &AdamW,
     parameters: &BTreeMap<String, Var>,
 ) -> Result<(), TrainError> {
-    let fail = |source| TrainError::OptimizerState { path: path.into(), source };
-    let mut data = BTreeMap::new();
+    let mut tensors = Vec::with_capacity(2 * parameters.len());
     for (name, var) in parameters {
-        if let Some(moments) = adamw.moments.get(name) {
-            for (moment, values) in
-                [("exp_avg", &moments.exp_avg), ("exp_avg_sq", &moments.exp_avg_sq)]
-            {
-                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                data.insert(format!("{name}.{moment}"), (var.dims().to_vec(), bytes));
+        if let Some(Moments { exp_avg, exp_avg_sq }) = adamw.moments.get(name) {
+            for (moment, values) in [("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)] {
+                tensors.push((format!("{name}.{moment}"), Saved { shape: var.dims(), values }));
             }
         }
     }
-    let mut views = BTreeMap::new();
-    for (name, (shape, bytes)) in &data {
-        views.insert(name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(fail)?);
+    let fail = |source| TrainError::OptimizerState { path: path.into(), source };
+    safetensors::serialize_to_file(tensors, None, path).map_err(fail)
+}
+
+/// A moment as it is saved.
+struct Saved<'a> {
+    shape: &'a [usize],
+    values: &'a [f32],
+}
+
+impl safetensors::View for Saved<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
     }
-    let bytes = safetensors::serialize(views, None).map_err(fail)?;
-    fs::write(path, bytes).context("write", path)
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.values)
+    }
 }

@@ -19,7 +19,7 @@ impl FlatGradients {
     /// [`TrainError::MissingGradient`] naming every parameter that has none: its connection with the loss is cut,
     /// and it would silently never learn.
     pub(crate) fn collect(
-        gradients: &Gradients,
+        mut gradients: Gradients,
         parameters: &BTreeMap<String, Var>,
     ) -> Result<Self, TrainError> {
         let names = parameters.keys().filter(|name| gradients.get(name).is_none());
@@ -28,10 +28,12 @@ impl FlatGradients {
             return Err(TrainError::MissingGradient { names });
         }
         let mut flat = BTreeMap::new();
-        for (name, gradient) in
-            parameters.keys().filter_map(|name| Some((name, gradients.get(name)?)))
-        {
-            flat.insert(name.clone(), gradient.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?);
+        for name in parameters.keys() {
+            // Taken out: the two forms are not there at one time for more than one parameter.
+            if let Some(gradient) = gradients.take(name) {
+                let values = gradient.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
+                flat.insert(name.clone(), values);
+            }
         }
         Ok(Self(flat))
     }

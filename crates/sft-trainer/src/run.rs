@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
+use sft_lora::peft::save_adapter;
 
 use crate::adamw::AdamW;
 use crate::checkpoint::{self, Checkpoint, Contents, Name, State};
@@ -176,7 +177,8 @@ impl<'a> Run<'a> {
             return Err(TrainError::Diverged { path: work, reason });
         }
         files::publish_dir(&work.join(FINAL_MODEL), |dir| {
-            trainer.files.write_adapter(dir, &trainer.peft, &tensors)
+            save_adapter(dir, &trainer.peft, &tensors)?;
+            trainer.files.write(dir)
         })?;
         let stats = TrainingStats::new(
             &self.progress,

@@ -219,7 +219,7 @@ impl Trainer {
         let window = self.accumulate(steps_done)?;
         let learning_rate = self.schedule.learning_rate(steps_done);
 
-        let mut gradients = FlatGradients::collect(&window.gradients, &self.parameters)?;
+        let mut gradients = FlatGradients::collect(window.gradients, &self.parameters)?;
         gradients.divide(window.targets);
         let grad_norm = gradients.global_norm();
         let skipped = !(window.nll.is_finite() && grad_norm.is_finite());

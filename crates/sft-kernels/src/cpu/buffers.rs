@@ -6,7 +6,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::reduce::{clear, copy};
+use half::{bf16, vec::HalfBitsVecExt};
+
+use super::{
+    reduce::{clear, copy},
+    round::{round, widen},
+};
 
 /// Hands out matrices and takes them back: what a step of training needs, the next one finds. Fresh
 /// memory costs a page fault every 4 KiB, which on the sizes of activations is as dear as the
@@ -17,29 +22,70 @@ use super::reduce::{clear, copy};
 ///
 /// Clones share the memory.
 #[derive(Clone, Debug, Default)]
-pub struct Buffers(Arc<Mutex<BTreeMap<usize, Shelf>>>);
+pub struct Buffers(Arc<Mutex<Shelves>>);
+
+/// Free matrices, by type and width.
+#[derive(Debug, Default)]
+pub struct Shelves {
+    whole: BTreeMap<usize, Shelf<f32>>,
+    half: BTreeMap<usize, Shelf<bf16>>,
+}
 
 /// The free matrices of one width.
-#[derive(Debug, Default)]
-struct Shelf {
+#[derive(Debug)]
+pub struct Shelf<T> {
     /// The most numbers that were asked for at a time.
     largest: usize,
-    free: Vec<Vec<f32>>,
+    free: Vec<Vec<T>>,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self { largest: 0, free: Vec::new() }
+    }
+}
+
+/// A type of numbers that buffers have.
+pub trait Number: Copy + Sized {
+    /// Where its free matrices are.
+    fn shelves(shelves: &mut Shelves) -> &mut BTreeMap<usize, Shelf<Self>>;
+    /// So many zeros, in memory that nobody has touched.
+    fn zeros(len: usize) -> Vec<Self>;
+}
+
+impl Number for f32 {
+    fn shelves(shelves: &mut Shelves) -> &mut BTreeMap<usize, Shelf<Self>> {
+        &mut shelves.whole
+    }
+
+    fn zeros(len: usize) -> Vec<Self> {
+        vec![0.0; len]
+    }
+}
+
+impl Number for bf16 {
+    fn shelves(shelves: &mut Shelves) -> &mut BTreeMap<usize, Shelf<Self>> {
+        &mut shelves.half
+    }
+
+    fn zeros(len: usize) -> Vec<Self> {
+        vec![0u16; len].reinterpret_into()
+    }
 }
 
 impl Buffers {
     /// `rows` of `width` numbers of unknown value.
-    pub fn take(&self, rows: usize, width: usize) -> Buffer {
+    pub fn take<T: Number>(&self, rows: usize, width: usize) -> Buffer<T> {
         let len = rows * width;
         let mut shelves = self.shelves();
-        let shelf = shelves.entry(width).or_default();
+        let shelf = T::shelves(&mut shelves).entry(width).or_default();
         if len > shelf.largest {
             shelf.largest = len;
             shelf.free.clear(); // too small from now on
         }
         let values = match shelf.free.pop() {
             Some(values) if values.len() >= len => values,
-            _ => vec![0.0; shelf.largest],
+            _ => T::zeros(shelf.largest),
         };
         Buffer { values, len, width, home: self.clone() }
     }
@@ -58,39 +104,57 @@ impl Buffers {
         buffer
     }
 
-    fn shelves(&self) -> MutexGuard<'_, BTreeMap<usize, Shelf>> {
+    fn shelves(&self) -> MutexGuard<'_, Shelves> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Numbers that go back to their [`Buffers`] when they are dropped.
 #[derive(Debug)]
-pub struct Buffer {
-    values: Vec<f32>,
+pub struct Buffer<T: Number = f32> {
+    values: Vec<T>,
     len: usize,
     width: usize,
     home: Buffers,
 }
 
-impl Deref for Buffer {
-    type Target = [f32];
+impl Buffer {
+    /// The same numbers rounded to bf16, to nearest even, in half of the memory.
+    pub fn rounded(self) -> Buffer<bf16> {
+        let mut rounded = self.home.take(self.len / self.width.max(1), self.width);
+        round(&self, &mut rounded);
+        rounded
+    }
+}
 
-    fn deref(&self) -> &[f32] {
+impl Buffer<bf16> {
+    /// The same numbers.
+    pub fn widened(self) -> Buffer {
+        let mut widened = self.home.take(self.len / self.width.max(1), self.width);
+        widen(&self, &mut widened);
+        widened
+    }
+}
+
+impl<T: Number> Deref for Buffer<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
         &self.values[..self.len]
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T: Number> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         &mut self.values[..self.len]
     }
 }
 
-impl Drop for Buffer {
+impl<T: Number> Drop for Buffer<T> {
     fn drop(&mut self) {
         let values = std::mem::take(&mut self.values);
         let mut shelves = self.home.shelves();
-        let shelf = shelves.entry(self.width).or_default();
+        let shelf = T::shelves(&mut shelves).entry(self.width).or_default();
         if values.len() >= shelf.largest {
             shelf.free.push(values);
         }
@@ -104,10 +168,10 @@ mod tests {
     #[test]
     fn memory_comes_back() {
         let buffers = Buffers::default();
-        let (wide, narrow) = (buffers.take(10, 10), buffers.take(10, 2));
+        let (wide, narrow): (Buffer, Buffer) = (buffers.take(10, 10), buffers.take(10, 2));
         let addresses = (wide.as_ptr(), narrow.as_ptr());
         drop((wide, narrow));
-        let (narrow, wide) = (buffers.take(9, 2), buffers.take(3, 10));
+        let (narrow, wide): (Buffer, Buffer) = (buffers.take(9, 2), buffers.take(3, 10));
         assert_eq!((wide.as_ptr(), narrow.as_ptr()), addresses);
         assert_eq!((narrow.len(), wide.len()), (18, 30));
     }
@@ -116,10 +180,23 @@ mod tests {
     fn growing_requests_do_not_pile_up() {
         let buffers = Buffers::default();
         for rows in 1..100 {
-            drop((buffers.take(rows, 3), buffers.copy(&vec![1.0; 3 * rows], 3)));
+            drop((buffers.take::<f32>(rows, 3), buffers.copy(&vec![1.0; 3 * rows], 3)));
         }
-        let held: usize = buffers.shelves()[&3].free.iter().map(Vec::len).sum();
+        let held: usize = buffers.shelves().whole[&3].free.iter().map(Vec::len).sum();
         assert!(held <= 2 * 297, "{held}");
         assert!(buffers.zeros(20, 3).iter().all(|&x| x == 0.0));
+    }
+
+    #[test]
+    fn halves_have_shelves_of_their_own() {
+        let buffers = Buffers::default();
+        let values: Vec<f32> = (0..12).map(|i| 1.0 + i as f32 / 256.0).collect();
+        let whole = buffers.copy(&values, 4);
+        let address = whole.as_ptr();
+        let half = whole.rounded();
+        assert_eq!((half.len(), half[1].to_f32(), half[3].to_f32()), (12, 1.0, 1.015_625));
+        let expected: Vec<f32> = half.iter().map(|x| x.to_f32()).collect();
+        let whole = half.widened();
+        assert_eq!((whole.as_ptr(), &whole[..]), (address, &expected[..]));
     }
 }

@@ -13,11 +13,12 @@ mod lora;
 mod norm;
 mod reduce;
 mod rope;
+mod round;
 mod swiglu;
 pub(crate) mod vector;
 
 pub use attention::{AttentionShape, attention, attention_backward};
-pub use buffers::{Buffer, Buffers};
+pub use buffers::{Buffer, Buffers, Number};
 pub use cross_entropy::cross_entropy;
 pub use dropout::Dropout;
 pub use locked::Locked;
@@ -25,7 +26,8 @@ pub use lora::{Backward, Linear, Lora, LoraGradients, linear_backward, linear_fo
 pub use norm::{rms_norm, rms_norm_backward};
 pub use reduce::{add_row, copy, gather, scale, scatter_add};
 pub use rope::{Turn, rope};
-pub use swiglu::{swiglu, swiglu_backward};
+pub use round::{round, widen};
+pub use swiglu::{swiglu, swiglu_backward, swiglu_rounding, swiglu_widening};
 
 /// Numbers below which a task is not worth a thread of its own.
 const GRAIN: usize = 1 << 14;

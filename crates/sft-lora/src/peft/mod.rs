@@ -54,6 +54,27 @@ pub fn save_adapter(
     config: &PeftConfig,
     tensors: &BTreeMap<String, Tensor>,
 ) -> Result<(), LoraError> {
+    save(dir, config, tensors, true)
+}
+
+/// [`save_adapter`] without `adapter_model.bin`.
+///
+/// # Errors
+/// As [`save_adapter`].
+pub fn save_safetensors_adapter(
+    dir: &Path,
+    config: &PeftConfig,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<(), LoraError> {
+    save(dir, config, tensors, false)
+}
+
+fn save(
+    dir: &Path,
+    config: &PeftConfig,
+    tensors: &BTreeMap<String, Tensor>,
+    torch: bool,
+) -> Result<(), LoraError> {
     weights::check(&config.to_lora()?, tensors, &dir.join(SAFETENSORS))?;
     let tensors = weights::to_file(tensors)?;
     let json_path = dir.join(CONFIG);
@@ -65,7 +86,9 @@ pub fn save_adapter(
         source,
     })?;
     weights::write_safetensors(&dir.join(SAFETENSORS), &tensors)?;
-    torch_file::write(&dir.join(TORCH), &tensors)?;
+    if torch {
+        torch_file::write(&dir.join(TORCH), &tensors)?;
+    }
     // Last, so that a folder with a configuration has its weights.
     atomic::write(&json_path, json.as_bytes())
 }

@@ -6,9 +6,9 @@ use std::{
 };
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{SafeTensorError, SafeTensors};
 
-use crate::{LoraConfig, LoraError, atomic, torch_file::f32_bytes};
+use crate::{LoraConfig, LoraError, atomic};
 
 /// What PEFT's wrapper modules put in front of a module's path.
 const PREFIX: &str = "base_model.model.";
@@ -94,19 +94,20 @@ pub(super) fn write_safetensors(
     path: &Path,
     tensors: &BTreeMap<String, Tensor>,
 ) -> Result<(), LoraError> {
-    let damaged = |source| LoraError::Safetensors { path: path.to_owned(), source };
-    let bytes: BTreeMap<&str, (Vec<usize>, Vec<u8>)> = tensors
+    let on_cpu = |tensor: &Tensor| tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32);
+    let tensors: Vec<(&str, Tensor)> = tensors
         .iter()
-        .map(|(name, tensor)| Ok((name.as_str(), (tensor.dims().to_vec(), f32_bytes(tensor)?))))
+        .map(|(name, tensor)| Ok((name.as_str(), on_cpu(tensor)?)))
         .collect::<Result<_, LoraError>>()?;
-    let views = bytes
-        .iter()
-        .map(|(name, (shape, data))| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), data)?)))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(damaged)?;
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let file = safetensors::serialize(views, Some(metadata)).map_err(damaged)?;
-    atomic::write(path, &file)
+    atomic::write_with(path, |sibling| {
+        safetensors::serialize_to_file(tensors, Some(metadata), sibling).map_err(
+            |error| match error {
+                SafeTensorError::IoError(error) => error.into(),
+                source => LoraError::Safetensors { path: path.to_owned(), source }.into(),
+            },
+        )
+    })
 }
 
 /// Reads every tensor of a safetensors file.

@@ -11,7 +11,7 @@ mod unpickle;
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{BufReader, Cursor, Read, Write},
+    io::{BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -19,7 +19,10 @@ use std::{
 use candle_core::{Device, Tensor};
 use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
-use crate::{LoraError, atomic};
+use crate::{
+    LoraError,
+    atomic::{self, Failure},
+};
 use unpickle::StoredTensor;
 
 /// The folder inside the archive.
@@ -119,33 +122,27 @@ pub fn read(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, Lo
 /// When the file cannot be written.
 pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), LoraError> {
     let shapes = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.dims()));
-    let mut entries = vec![
-        ("data.pkl".to_owned(), pickle::state_dict(shapes)),
-        ("byteorder".to_owned(), b"little".to_vec()),
-    ];
-    for (key, tensor) in tensors.values().enumerate() {
-        entries.push((format!("data/{key}"), f32_bytes(tensor)?));
-    }
-    entries.push(("version".to_owned(), b"3\n".to_vec()));
-
-    let failed = |error: zip::result::ZipError| LoraError::Io {
-        action: "write",
-        path: path.to_owned(),
-        source: error.into(),
-    };
     // Nothing of the clock or the system enters the file.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default())
         .system(System::Unix)
         .with_alignment(ALIGNMENT);
-    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, bytes) in &entries {
-        archive.start_file(format!("{ROOT}/{name}"), options).map_err(failed)?;
-        archive.write_all(bytes).map_err(|error| failed(error.into()))?;
-    }
-    let bytes = archive.finish().map_err(failed)?.into_inner();
-    atomic::write(path, &bytes)
+    atomic::write_with(path, |sibling| {
+        let failed = |error: zip::result::ZipError| Failure::from(std::io::Error::from(error));
+        let mut archive = ZipWriter::new(BufWriter::new(File::create(sibling)?));
+        let mut add = |name: &str, bytes: &[u8]| {
+            archive.start_file(format!("{ROOT}/{name}"), options).map_err(failed)?;
+            Ok::<_, Failure>(archive.write_all(bytes)?)
+        };
+        add("data.pkl", &pickle::state_dict(shapes))?;
+        add("byteorder", b"little")?;
+        for (key, tensor) in tensors.values().enumerate() {
+            add(&format!("data/{key}"), &f32_bytes(tensor)?)?;
+        }
+        add("version", b"3\n")?;
+        Ok(archive.finish().map_err(failed)?.flush()?)
+    })
 }
 
 /// The elements of a tensor as f32, in row order, little endian.

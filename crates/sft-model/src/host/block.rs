@@ -1,6 +1,7 @@
 //! One decoder block, forward and backward.
 
 use candle_core::Tensor;
+use half::bf16;
 use sft_kernels::{
     AttentionSpec,
     cpu::{self, AttentionShape, Buffer, Locked, Turn},
@@ -11,28 +12,66 @@ use super::{
     span::{Pass, Queries},
 };
 use crate::{
-    Gradients, Result,
+    Gradients, ModelError, Result,
     block::Block,
     modules::{DOWN, GATE, K, O, Q, UP, V},
     projection::Projection,
 };
 
+/// A matrix that waits for the backward pass.
+pub(super) enum Waiting {
+    Whole(Buffer),
+    Rounded(Buffer<bf16>),
+}
+
+impl Waiting {
+    fn round(self) -> Self {
+        match self {
+            Self::Whole(buffer) => Self::Rounded(buffer.rounded()),
+            rounded => rounded,
+        }
+    }
+
+    fn open(self) -> Buffer {
+        match self {
+            Self::Whole(buffer) => buffer,
+            Self::Rounded(buffer) => buffer.widened(),
+        }
+    }
+}
+
 /// What a block's backward pass reads, beside its input. What is cheap to compute again (the
 /// normalised inputs, the gated activation, the scores) is not here.
 pub(super) struct Kept {
     /// Rotated queries and keys, and values.
-    q: Buffer,
-    k: Buffer,
-    v: Buffer,
+    q: Waiting,
+    k: Waiting,
+    v: Waiting,
     /// Queries and keys before their normalisation, where there is one.
-    raw: Option<[Buffer; 2]>,
-    attended: Buffer,
+    raw: Option<[Waiting; 2]>,
+    attended: Waiting,
     /// The residual stream between attention and feed-forward.
     mid: Buffer,
-    gate: Buffer,
-    up: Buffer,
+    gate: Waiting,
+    up: Waiting,
     /// The narrow product of each adapter.
     narrow: [Option<Buffer>; 7],
+}
+
+impl Kept {
+    /// The same in half of the memory, but for the residual stream: as bf16.
+    pub(super) fn rounded(self) -> Self {
+        Self {
+            q: self.q.round(),
+            k: self.k.round(),
+            v: self.v.round(),
+            raw: self.raw.map(|raw| raw.map(Waiting::round)),
+            attended: self.attended.round(),
+            gate: self.gate.round(),
+            up: self.up.round(),
+            ..self
+        }
+    }
 }
 
 impl Block {
@@ -80,7 +119,7 @@ impl Block {
             let before = [buffers.copy(&q, q.len() / n.max(1)), buffers.copy(&k, k.len() / t)];
             normed(q_norm, &before[0], self.eps, &mut q)?;
             normed(k_norm, &before[1], self.eps, &mut k)?;
-            raw = Some(before);
+            raw = Some(before.map(Waiting::Whole));
         }
         let (q_width, k_width) = (q.len() / n.max(1), k.len() / t);
         cpu::rope(&mut q, &queries.span.cos, &queries.span.sin, q_width, Turn::Forward);
@@ -100,21 +139,34 @@ impl Block {
         normed(&self.post_attention_norm, &mid, self.eps, &mut h)?;
         let made = project(&[GATE, UP], &h, n, mode)?;
         narrow[O] = down;
-        let [gate, up] = made.try_into().unwrap_or_else(|_| unreachable!("two were asked for"));
+        let [gate, up] = two(made).map(Waiting::Whole);
+        let [q, k, v, attended] = [q, k, v, attended].map(Waiting::Whole);
         Ok(Kept { q, k, v, raw, attended, mid, gate, up, narrow })
     }
 
-    /// The block's result, `[queries, D]`.
+    /// The block's result, `[queries, D]`. With `round`, gate and input of the feed-forward layer are
+    /// rounded meanwhile, as [`Kept::rounded`] would.
     pub(super) fn host_finish(
         &self,
         kept: &mut Kept,
         queries: Queries<'_>,
         pass: &Pass<'_>,
+        round: bool,
     ) -> Result<Buffer> {
         let (buffers, n) = (pass.buffers, queries.span.len());
         let mode = pass.mode_of(queries.span);
         let mut inner = buffers.take(n, self.down.weight().in_features());
-        cpu::swiglu(&kept.gate, &kept.up, &mut inner);
+        let (Waiting::Whole(gate), Waiting::Whole(up)) = (&kept.gate, &kept.up) else {
+            return Err(ModelError::State("a block is finished before it is put away"));
+        };
+        if round {
+            let width = self.down.weight().in_features();
+            let [mut half_gate, mut half_up] = [buffers.take(n, width), buffers.take(n, width)];
+            cpu::swiglu_rounding(gate, up, &mut inner, [&mut half_gate, &mut half_up]);
+            (kept.gate, kept.up) = (Waiting::Rounded(half_gate), Waiting::Rounded(half_up));
+        } else {
+            cpu::swiglu(gate, up, &mut inner);
+        }
         let mut y = buffers.copy(&kept.mid, self.down.weight().out_features());
         let down = vec![(&self.down, To::Existing, &mut y[..])];
         kept.narrow[DOWN] = linear::forward(&inner, n, down, mode, buffers)?.pop().flatten();
@@ -137,13 +189,24 @@ impl Block {
         let (buffers, t, n) = (pass.buffers, pass.all.len(), queries.span.len());
         let mode = pass.mode_of(queries.span);
         let (width, inner_width) = (x.len() / t, self.down.weight().in_features());
-        let Kept { mut q, mut k, v, raw, attended, mid, mut gate, mut up, mut narrow } = kept;
+        let Kept { q, k, v, raw, attended, mid, gate: gate_kept, up: up_kept, mut narrow } = kept;
 
         // Feed-forward: from here on `dy` is the gradient of the result and of the residual stream.
         let mut dinner = buffers.take(n, inner_width);
+        let (mut gate, mut up);
         {
             let mut inner = buffers.take(n, inner_width);
-            cpu::swiglu(&gate, &up, &mut inner);
+            match (gate_kept, up_kept) {
+                (Waiting::Rounded(gate_half), Waiting::Rounded(up_half)) => {
+                    (gate, up) = (buffers.take(n, inner_width), buffers.take(n, inner_width));
+                    let halves = [&gate_half[..], &up_half[..]];
+                    cpu::swiglu_widening(halves, &mut gate, &mut up, &mut inner);
+                }
+                (gate_kept, up_kept) => {
+                    (gate, up) = (gate_kept.open(), up_kept.open());
+                    cpu::swiglu(&gate, &up, &mut inner);
+                }
+            }
             if narrow[DOWN].is_none() {
                 narrow[DOWN] = linear::narrow(&inner, n, &self.down, mode, buffers)?;
             }
@@ -167,6 +230,7 @@ impl Block {
         drop((mid, dh));
 
         // Attention.
+        let [mut q, mut k, v, attended] = [q, k, v, attended].map(Waiting::open);
         let (q_width, k_width) = (q.len() / n.max(1), k.len() / t);
         let mut dattended = buffers.take(n, q_width);
         let dx = Some((To::Fresh, &mut dattended[..]));
@@ -180,16 +244,17 @@ impl Block {
         drop((dattended, v));
         cpu::rope(&mut dq, &queries.span.cos, &queries.span.sin, q_width, Turn::Back);
         cpu::rope(&mut dk, &pass.all.cos, &pass.all.sin, k_width, Turn::Back);
-        if let (Some([q_norm, k_norm]), Some([q_raw, k_raw])) = (&self.qk_norm, &raw) {
+        if let (Some([q_norm, k_norm]), Some(raw)) = (&self.qk_norm, raw) {
+            let [q_raw, k_raw] = raw.map(Waiting::open);
             for (norm, raw, gradient, turned) in
-                [(q_norm, q_raw, &mut dq, &mut q), (k_norm, k_raw, &mut dk, &mut k)]
+                [(q_norm, &q_raw, &mut dq, &mut q), (k_norm, &k_raw, &mut dk, &mut k)]
             {
                 turned.fill(0.0); // its memory takes the gradient
                 normed_backward(norm, raw, self.eps, gradient, turned)?;
                 std::mem::swap(gradient, turned);
             }
         }
-        drop((q, k, raw));
+        drop((q, k));
 
         let mut h = buffers.take(t, width);
         normed(&self.input_norm, x, self.eps, &mut h)?;
@@ -268,6 +333,11 @@ pub(super) fn normed_backward(
 ) -> Result<()> {
     cpu::rms_norm_backward(x, Locked::new(weight).values()?, eps, dy, dx);
     Ok(())
+}
+
+/// Gate and input of the feed-forward layer.
+fn two(made: Vec<Buffer>) -> [Buffer; 2] {
+    made.try_into().unwrap_or_else(|_| unreachable!("two were asked for"))
 }
 
 /// Queries, keys and values.

@@ -89,7 +89,7 @@ impl Decoder {
             let mut kept = block.host_kept(&x, queries, &pass, |args, out| {
                 over_cache(args, index, input.slots, slots, out)
             })?;
-            x = block.host_finish(&mut kept, queries, &pass)?;
+            x = block.host_finish(&mut kept, queries, &pass, false)?;
         }
         for (span, &slot) in borders.windows(2).zip(input.slots) {
             slots[slot].tokens += (span[1] - span[0]) as usize;

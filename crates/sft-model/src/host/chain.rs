@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use candle_core::{DType, Tensor};
+use half::bf16;
 use sft_kernels::{
     cpu::{self, Buffer, Locked},
     matmul::{Start, matmul_nn, matmul_nt},
@@ -40,9 +41,18 @@ impl Decoder {
         let widths = self.projections().map(|p| p.weight().out_features());
         let config = self.config();
         for width in ranks.chain(widths).chain([config.hidden_size]).collect::<BTreeSet<_>>() {
-            self.buffers.take(batch.tokens, width);
+            self.buffers.take::<f32>(batch.tokens, width);
+            if self.rounds_activations() {
+                self.buffers.take::<bf16>(batch.tokens, width);
+            }
         }
-        self.buffers.take(batch.targets.min(HEAD_ROWS), config.vocab_size);
+        self.buffers.take::<f32>(batch.targets.min(HEAD_ROWS), config.vocab_size);
+    }
+
+    /// Whether what waits for the backward pass is rounded to bf16, as the base's own products round
+    /// their activations.
+    pub(crate) fn rounds_activations(&self) -> bool {
+        self.projections().any(|projection| projection.weight().dtype() == DType::BF16)
     }
 
     /// [`Decoder::forward_backward`].
@@ -65,6 +75,9 @@ impl Decoder {
             .position(Block::is_adapted)
             .ok_or(ModelError::State("the model has no adapter to train; add one first"))?;
 
+        // What is computed again goes the same way: the same bytes.
+        let rounds = self.rounds_activations();
+        let put_away = |kept: Kept| if rounds { kept.rounded() } else { kept };
         let last = self.blocks.len() - 1;
         let tail_of = |index: usize| if index == last { tail.as_ref() } else { None };
         let mut x = self.host_embed(input.ids)?; // [T, D]
@@ -72,11 +85,11 @@ impl Decoder {
         for (index, block) in self.blocks.iter().enumerate() {
             let queries = pass.queries(tail_of(index));
             let mut kept = block.host_kept(&x, queries, &pass, among_rows)?;
-            let y = block.host_finish(&mut kept, queries, &pass)?;
+            let keep = index >= first && !how.recompute.includes(index - first);
+            let y = block.host_finish(&mut kept, queries, &pass, keep && rounds)?;
             let x = std::mem::replace(&mut x, y);
             if index >= first {
-                let again = how.recompute.includes(index - first);
-                saved.push((x, (!again).then_some(kept)));
+                saved.push((x, keep.then(|| put_away(kept))));
             }
         }
 
@@ -99,7 +112,7 @@ impl Decoder {
             let (block, queries) = (&self.blocks[index], pass.queries(tail_of(index)));
             let kept = match kept {
                 Some(kept) => kept,
-                None => block.host_kept(&x, queries, &pass, among_rows)?,
+                None => put_away(block.host_kept(&x, queries, &pass, among_rows)?),
             };
             match block.host_backward(dx, &x, kept, queries, &pass, index > first, grads)? {
                 Some(gradient) => dx = gradient,
@@ -122,7 +135,7 @@ impl Decoder {
             let is_last = index + 1 == self.blocks.len();
             let queries = pass.queries(if is_last { tail.as_ref() } else { None });
             let mut kept = block.host_kept(&x, queries, &pass, among_rows)?;
-            x = block.host_finish(&mut kept, queries, &pass)?;
+            x = block.host_finish(&mut kept, queries, &pass, false)?;
         }
         if let (Some(rows), None) = (rows, tail) {
             x = self.host_rows(&x, rows);

@@ -67,6 +67,8 @@ pub struct TrainingShape {
     /// Rank of each block's projections; 0 without an adapter.
     ranks: Vec<[usize; 7]>,
     dropout: bool,
+    /// Whether activations wait for the backward pass as bf16.
+    rounds: bool,
     /// The base.
     pub weights: WeightShape,
     /// The largest micro-batch.
@@ -164,6 +166,7 @@ impl TrainingShape {
             block_parameters: 0,
             ranks: ranks.collect::<Result<_>>()?,
             dropout: lora.lora_dropout > 0.0,
+            rounds: weights.dtype == DType::BF16 || weights.quantize.is_some(),
             weights,
             batch,
             threads: rayon::current_num_threads(),
@@ -228,10 +231,8 @@ impl TrainingShape {
         };
         let adapters = self.adapter_bytes();
         let pass = pass::simulate(self, recomputed);
-        // Gradients grow through the backward pass, are copied for the optimizer, and are gone when a
-        // checkpoint is put together.
-        let backward = adapters + self.attention_bytes();
-        let temporary = backward.max(4 * adapters) + self.packed_bytes() + SLACK;
+        // Gradients grow through the backward pass.
+        let temporary = adapters + self.attention_bytes() + self.packed_bytes() + SLACK;
         MemoryEstimate {
             process: self.process,
             weights: own,
@@ -265,15 +266,15 @@ impl TrainingShape {
         parts + self.threads as u64 * bytes(3 * rows, self.batch.longest + self.head_dim)
     }
 
-    /// Activations rounded to bf16, of each thread.
+    /// Activations as the products read them, where those round them: of all that are multiplied side
+    /// by side.
     fn packed_bytes(&self) -> u64 {
-        if self.weights.dtype != DType::BF16 {
+        if !self.rounds {
             return 0;
         }
-        let tokens = self.batch.tokens.min(512);
-        let widest = self.inner.max(self.queries).max(self.hidden);
+        let widest = (2 * self.inner).max(self.queries + 2 * self.keys).max(self.hidden);
         let head = bytes(self.batch.targets.min(HEAD_ROWS), self.vocab);
-        self.threads as u64 * bytes(tokens, widest).max(head) / 2
+        bytes(self.batch.tokens, widest).max(head) / 2
     }
 
     /// Features out of and into a projection.

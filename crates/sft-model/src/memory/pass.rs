@@ -4,7 +4,7 @@
 
 use super::{
     TrainingShape,
-    shelves::{Held, Shelves},
+    shelves::{Held, Number, Shelves},
 };
 use crate::modules::{DOWN, GATE, K, O, Q, UP, V};
 
@@ -72,7 +72,7 @@ impl Walk<'_> {
                 self.put(kept.all());
                 saved.push((x, None));
             } else {
-                saved.push((x, Some(kept)));
+                saved.push((x, Some(self.put_away(kept))));
             }
         }
         let in_use = self.shelves.in_use();
@@ -82,13 +82,43 @@ impl Walk<'_> {
             let index = first + index;
             let kept = match kept {
                 Some(kept) => kept,
-                None => self.kept(index),
+                None => {
+                    let kept = self.kept(index);
+                    self.put_away(kept)
+                }
             };
             dx = self.backward(index, dx, kept, index > first);
             self.put([x]);
         }
         self.put([dx]);
         in_use
+    }
+
+    /// `Kept::rounded`, where activations are.
+    fn put_away(&mut self, kept: Kept) -> Kept {
+        if !self.shape.rounds {
+            return kept;
+        }
+        let Kept { wide, q, k, v, attended, mid, gate, up, narrow } = kept;
+        let mut rounded = |held: Held| {
+            let half = self.shelves.take_of(Number::Bf16, held.rows, held.width);
+            self.shelves.put([held]);
+            half
+        };
+        let [q, k, v] = [q, k, v].map(&mut rounded);
+        let wide = wide.into_iter().map(&mut rounded).collect();
+        let [attended, gate, up] = [attended, gate, up].map(&mut rounded);
+        Kept { wide, q, k, v, attended, mid, gate, up, narrow }
+    }
+
+    /// `Waiting::open`.
+    fn open(&mut self, held: Held) -> Held {
+        if !self.shape.rounds {
+            return held;
+        }
+        let whole = self.shelves.take(held.rows, held.width);
+        self.shelves.put([held]);
+        whole
     }
 
     /// `host_loss` on rows of targets.
@@ -148,6 +178,7 @@ impl Walk<'_> {
         let (t, n, width) = (self.t, self.rows(index), self.shape.hidden);
         let (q_width, k_width) = (self.shape.queries, self.shape.keys);
         let Kept { wide, q, k, v, attended, mid, gate, up, mut narrow } = kept;
+        let [gate, up] = [gate, up].map(|held| self.open(held));
         let [dinner, inner] = self.pair(n, self.shape.inner);
         if narrow.len() < self.shape.ranks[index].iter().filter(|&&r| r > 0).count() {
             narrow.extend(self.down(index, DOWN, n));
@@ -161,14 +192,16 @@ impl Walk<'_> {
         self.put([gate, up, h]);
         self.put([mid, dh]);
 
+        let [q, k, v, attended] = [q, k, v, attended].map(|held| self.open(held));
         let dattended = self.shelves.take(n, q_width);
         self.linear_backward(index, O, n);
         self.put([attended]);
         let dq = self.shelves.take(n, q_width);
         let [dk, dv] = self.pair(t, k_width);
         self.put([dattended, v]);
-        self.put([q, k]);
+        let wide: Vec<Held> = wide.into_iter().map(|held| self.open(held)).collect();
         self.put(wide);
+        self.put([q, k]);
 
         let h = self.shelves.take(t, width);
         let dh = need_dx.then(|| self.shelves.take(t, width));
