@@ -96,7 +96,8 @@ impl CustomOp3 for CausalAttention {
         let [qs, ks, vs, dys] = [q, k, v, &dy].map(Locked::new);
         let inputs = [qs.values()?, ks.values()?, vs.values()?];
         let [mut dq, mut dk, mut dv] = inputs.map(|input| vec![0.0; input.len()]);
-        attention_backward(&self.0, inputs, dys.values()?, [&mut dq, &mut dk, &mut dv])?;
+        let gradients = [&mut dq[..], &mut dk[..], &mut dv[..]];
+        attention_backward(&self.0, inputs, dys.values()?, gradients, None)?;
         let tensor =
             |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
         Ok((tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?))

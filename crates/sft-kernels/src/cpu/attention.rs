@@ -203,8 +203,15 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Writes its heads' rows of `dq`; the gradients of keys and values, `[m, head_dim]`.
-    fn backward(&self, [q, k, v]: Inputs<'_>, dy: &[f32], dq: &Heads) -> Result<[Vec<f32>; 2]> {
+    /// Writes its heads' rows of `dq`, and of the forward pass's result where that is wanted again; the
+    /// gradients of keys and values, `[m, head_dim]`.
+    fn backward(
+        &self,
+        [q, k, v]: Inputs<'_>,
+        dy: &[f32],
+        dq: &Heads,
+        out: Option<&Heads>,
+    ) -> Result<[Vec<f32>; 2]> {
         let ([(_, n), (_, m)], group) = (self.spans(), self.shape.group());
         let (dim, most) = (self.shape.head_dim, group * self.shape.block().min(n));
         let (mut dk, mut dv) = (vec![0.0; m * dim], vec![0.0; m * dim]);
@@ -219,6 +226,11 @@ impl Task<'_> {
             let (queries, dout) =
                 (Part::new(queries, count, dim, dim), Part::new(dout, count, dim, dim));
             self.probabilities(queries, k, &block, p)?;
+            if let Some(out) = out {
+                let p = Part::new(p, count, keys, keys);
+                part_nn(p, self.keys(v, &block), result, dim, false)?;
+                self.scatter(result, &block, out);
+            }
             part_nt(dout, self.keys(v, &block), ds, keys, false)?;
             part_nn(
                 Part::new(p, count, keys, keys).t(),
@@ -258,7 +270,7 @@ pub fn attention(shape: &AttentionShape, inputs: [&[f32]; 3], out: &mut [f32]) -
 }
 
 /// The gradients of queries, keys and values for the gradient `dy` of the result; the scores are
-/// computed again.
+/// computed again, and with them the result, where there is room for it: `out`.
 ///
 /// # Errors
 /// When a slice has another length than the shape says.
@@ -267,13 +279,16 @@ pub fn attention_backward(
     inputs: [&[f32]; 3],
     dy: &[f32],
     gradients: [&mut [f32]; 3],
+    out: Option<&mut [f32]>,
 ) -> Result<()> {
     shape.check(inputs, dy)?;
+    shape.check(inputs, out.as_deref().unwrap_or(dy))?;
     shape.check([&*gradients[0], &*gradients[1], &*gradients[2]], dy)?;
     let tasks = shape.tasks();
     let [dq, dk, dv] = gradients;
-    let dq = Heads { at: dq.as_mut_ptr(), len: dq.len() };
-    let task = |task: &Task<'_>| task.backward(inputs, dy, &dq);
+    let heads = |x: &mut [f32]| Heads { at: x.as_mut_ptr(), len: x.len() };
+    let (dq, out) = (heads(dq), out.map(heads));
+    let task = |task: &Task<'_>| task.backward(inputs, dy, &dq, out.as_ref());
     let parts: Vec<[Vec<f32>; 2]> =
         tasks.par_iter().with_max_len(1).map(task).collect::<Result<_>>()?;
     for (i, out) in [dk, dv].into_iter().enumerate() {

@@ -104,22 +104,30 @@ pub fn lora_down<'a>(
     Ok(downs)
 }
 
-/// The backward pass for the gradients `dy` of each layer's `y`: the gradients of the adapters, and
-/// where it is wanted that of the input,
-/// `dx = start + ...`, to which all layers add.
+/// What is left of a layer's backward pass when [`linear_backward_input`] is done.
+#[derive(Debug)]
+pub struct Narrow {
+    /// `s dy B`, `[t, r]`.
+    v: Buffer,
+    /// The gradient of `B`.
+    b: Vec<f32>,
+}
+
+/// The first part of the backward pass for the gradients `dy` of each layer's `y`, which does not read
+/// the layers' input: the gradient of that input where it is wanted, `dx = start + ...`, to which all
+/// layers add, and what [`lora_gradients`] makes the adapters' gradients of.
 ///
-/// With `z = drop(x)`, `u = s z A^T` (`down`) and `v = s dy B`: `dA = v^T z`, `dB = dy^T u`,
-/// `dx = dy W + drop(v A)`.
+/// With `z = drop(x)`, `u = s z A^T` (`down`) and `v = s dy B`: `dB = dy^T u`,
+/// `dx = dy W + drop(v A)`, and in the second part `dA = v^T z`.
 ///
 /// # Errors
-/// When a length does not fit.
-pub fn linear_backward(
-    x: &[f32],
+/// When a length does not fit, or there is no layer.
+pub fn linear_backward_input(
     t: usize,
     layers: &[Backward<'_>],
-    mut dx: Option<(Start<'_>, &mut [f32])>,
+    dx: Option<(Start<'_>, &mut [f32])>,
     buffers: &Buffers,
-) -> Result<Vec<Option<LoraGradients>>> {
+) -> Result<Vec<Option<Narrow>>> {
     // The narrow side is the one that turns: the wide one is read in place.
     let adapters = || layers.iter().map(|(layer, ..)| (layer.w.rows(), layer.lora));
     let mut v: Vec<_> = adapters().map(|(_, lora)| Some(buffers.take(t, lora?.r))).collect();
@@ -136,61 +144,79 @@ pub fn linear_backward(
     }
     matmul(products)?;
 
-    let mut gradients = Vec::with_capacity(layers.len());
-    for ((&(layer, ..), v), db) in layers.iter().zip(&mut v).zip(&db) {
-        let (Some(lora), Some(v), Some(db)) = (layer.lora, v, db) else {
-            gradients.push(None);
-            continue;
-        };
-        scale(v, lora.scale);
-        let mut b = vec![0.0; layer.w.rows() * lora.r];
-        transpose(db, layer.w.rows(), &mut b);
-        gradients.push(Some(LoraGradients { a: vec![0.0; lora.r * layer.w.cols()], b }));
-    }
-    drop(db);
+    let made = v.into_iter().zip(db).zip(adapters());
+    let narrow: Vec<_> = made
+        .map(|((v, db), (out, lora))| {
+            let (mut v, lora) = (v?, lora?);
+            scale(&mut v, lora.scale);
+            let mut b = vec![0.0; out * lora.r];
+            transpose(&db?, out, &mut b);
+            Some(Narrow { v, b })
+        })
+        .collect();
+    let Some((start, dx)) = dx else { return Ok(narrow) };
 
-    // Everything but what goes through dropout.
-    let mut products = Vec::with_capacity(layers.len() + 1);
-    for ((&(layer, ..), v), gradients) in layers.iter().zip(&v).zip(&mut gradients) {
-        let (Some(lora), Some(v), Some(gradients)) = (layer.lora, v, gradients) else { continue };
-        if lora.dropout.is_none() {
-            let x = Matrix::f32(x, t, layer.w.cols())?;
-            products.push(Product::tn(v, lora.r, x, Start::Zero, &mut gradients.a));
-        }
-    }
-    if let Some((start, dx)) = &mut dx {
-        let mut terms = Vec::with_capacity(2 * layers.len());
-        for (&(layer, dy, _), v) in layers.iter().zip(&v) {
-            terms.push((dy, layer.w));
-            if let (Some(lora), Some(v)) = (layer.lora, v)
-                && lora.dropout.is_none()
-            {
-                terms.push((&v[..], Matrix::f32(lora.a, lora.r, layer.w.cols())?));
+    let mut terms = Vec::with_capacity(2 * layers.len());
+    let mut dropped = Vec::new();
+    for (&(layer, dy, _), narrow) in layers.iter().zip(&narrow) {
+        terms.push((dy, layer.w));
+        if let (Some(lora), Some(Narrow { v, .. })) = (layer.lora, narrow) {
+            let a = Matrix::f32(lora.a, lora.r, layer.w.cols())?;
+            match lora.dropout {
+                None => terms.push((v, a)),
+                Some(dropout) => dropped.push((v, a, dropout)),
             }
         }
-        let mut terms = terms.into_iter();
-        if let Some((dy, w)) = terms.next() {
-            let sum = Product::nn(dy, t, w, *start, dx);
-            products.push(terms.fold(sum, |sum, (x, w)| sum.plus(x, w)));
+    }
+    let mut terms = terms.into_iter();
+    let Some((dy, w)) = terms.next() else { bail!("no layer to go back through") };
+    let sum = Product::nn(dy, t, w, start, dx);
+    matmul(vec![terms.fold(sum, |sum, (x, w)| sum.plus(x, w))])?;
+    for (v, a, dropout) in dropped {
+        let mut wide = buffers.take(t, a.cols());
+        matmul(vec![Product::nn(v, t, a, Start::Zero, &mut wide)])?;
+        dropout.add(a.cols(), &wide, dx)?;
+    }
+    Ok(narrow)
+}
+
+/// The second part of the backward pass: the gradients of the adapters. `x` `[t, in]` is the layers'
+/// input, `narrow` what the first part has left.
+///
+/// # Errors
+/// When a length does not fit.
+pub fn lora_gradients<'a>(
+    x: &[f32],
+    t: usize,
+    layers: impl Iterator<Item = Linear<'a>>,
+    narrow: Vec<Option<Narrow>>,
+    buffers: &Buffers,
+) -> Result<Vec<Option<LoraGradients>>> {
+    let mut of_adapters: Vec<_> = layers
+        .zip(narrow)
+        .map(|(layer, narrow)| {
+            let (lora, Narrow { v, b }) = (layer.lora?, narrow?);
+            Some((lora, v, LoraGradients { a: vec![0.0; lora.r * layer.w.cols()], b }))
+        })
+        .collect();
+    let mut products = Vec::with_capacity(of_adapters.len());
+    for (lora, v, gradients) in of_adapters.iter_mut().flatten() {
+        let input = gradients.a.len() / lora.r.max(1);
+        match lora.dropout {
+            None => {
+                let x = Matrix::f32(x, t, input)?;
+                products.push(Product::tn(v, lora.r, x, Start::Zero, &mut gradients.a));
+            }
+            Some(dropout) => {
+                let mut dropped = buffers.take(t, input);
+                dropout.apply(input, x, &mut dropped)?;
+                let x = Matrix::f32(&dropped, t, input)?;
+                matmul(vec![Product::tn(v, lora.r, x, Start::Zero, &mut gradients.a)])?;
+            }
         }
     }
     matmul(products)?;
-
-    for ((&(layer, ..), v), gradients) in layers.iter().zip(&v).zip(&mut gradients) {
-        let (Some(lora), Some(v), Some(gradients)) = (layer.lora, v, gradients) else { continue };
-        let Some(dropout) = lora.dropout else { continue };
-        let input = layer.w.cols();
-        let mut wide = buffers.take(t, input);
-        dropout.apply(input, x, &mut wide)?;
-        let dropped = Matrix::f32(&wide, t, input)?;
-        matmul(vec![Product::tn(v, lora.r, dropped, Start::Zero, &mut gradients.a)])?;
-        if let Some((_, dx)) = &mut dx {
-            let a = Matrix::f32(lora.a, lora.r, input)?;
-            matmul(vec![Product::nn(v, t, a, Start::Zero, &mut wide)])?;
-            dropout.add(input, &wide, dx)?;
-        }
-    }
-    Ok(gradients)
+    Ok(of_adapters.into_iter().map(|adapter| Some(adapter?.2)).collect())
 }
 
 /// `x`, rows of `columns` numbers, with rows and columns exchanged.

@@ -22,7 +22,10 @@ pub use buffers::{Buffer, Buffers, Number};
 pub use cross_entropy::cross_entropy;
 pub use dropout::Dropout;
 pub use locked::Locked;
-pub use lora::{Backward, Linear, Lora, LoraGradients, linear_backward, linear_forward, lora_down};
+pub use lora::{
+    Backward, Linear, Lora, LoraGradients, Narrow, linear_backward_input, linear_forward,
+    lora_down, lora_gradients,
+};
 pub use norm::{rms_norm, rms_norm_backward};
 pub use reduce::{add_row, copy, gather, scale, scatter_add};
 pub use rope::{Turn, rope};

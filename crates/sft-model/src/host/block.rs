@@ -28,7 +28,7 @@ impl Waiting {
     fn round(self) -> Self {
         match self {
             Self::Whole(buffer) => Self::Rounded(buffer.rounded()),
-            rounded => rounded,
+            Self::Rounded(buffer) => Self::Rounded(buffer),
         }
     }
 
@@ -41,7 +41,7 @@ impl Waiting {
 }
 
 /// What a block's backward pass reads, beside its input. What is cheap to compute again (the
-/// normalised inputs, the gated activation, the scores) is not here.
+/// normalised inputs, the gated activation, the scores and what attention makes of them) is not here.
 pub(super) struct Kept {
     /// Rotated queries and keys, and values.
     q: Waiting,
@@ -49,7 +49,6 @@ pub(super) struct Kept {
     v: Waiting,
     /// Queries and keys before their normalisation, where there is one.
     raw: Option<[Waiting; 2]>,
-    attended: Waiting,
     /// The residual stream between attention and feed-forward.
     mid: Buffer,
     gate: Waiting,
@@ -66,7 +65,6 @@ impl Kept {
             k: self.k.round(),
             v: self.v.round(),
             raw: self.raw.map(|raw| raw.map(Waiting::round)),
-            attended: self.attended.round(),
             gate: self.gate.round(),
             up: self.up.round(),
             ..self
@@ -136,12 +134,13 @@ impl Block {
         let mut h = buffers.take(n, width);
         let o = vec![(&self.o, To::Existing, &mut mid[..])];
         let down = linear::forward(&attended, n, o, mode, buffers)?.pop().flatten();
+        drop(attended);
         normed(&self.post_attention_norm, &mid, self.eps, &mut h)?;
         let made = project(&[GATE, UP], &h, n, mode)?;
         narrow[O] = down;
         let [gate, up] = two(made).map(Waiting::Whole);
-        let [q, k, v, attended] = [q, k, v, attended].map(Waiting::Whole);
-        Ok(Kept { q, k, v, raw, attended, mid, gate, up, narrow })
+        let [q, k, v] = [q, k, v].map(Waiting::Whole);
+        Ok(Kept { q, k, v, raw, mid, gate, up, narrow })
     }
 
     /// The block's result, `[queries, D]`. With `round`, gate and input of the feed-forward layer are
@@ -173,6 +172,23 @@ impl Block {
         Ok(y)
     }
 
+    /// What [`Self::host_finish`] adds to what is kept, without the block's result.
+    pub(super) fn host_narrow(
+        &self,
+        kept: &mut Kept,
+        queries: Queries<'_>,
+        pass: &Pass<'_>,
+    ) -> Result<()> {
+        let (buffers, n) = (pass.buffers, queries.span.len());
+        if let (Waiting::Whole(gate), Waiting::Whole(up)) = (&kept.gate, &kept.up) {
+            let mut inner = buffers.take(n, self.down.weight().in_features());
+            cpu::swiglu(gate, up, &mut inner);
+            let mode = pass.mode_of(queries.span);
+            kept.narrow[DOWN] = linear::narrow(&inner, n, &self.down, mode, buffers)?;
+        }
+        Ok(())
+    }
+
     /// The gradients of `sum(y . dy)` for the input `x` `[T, D]`: those of the adapters are added to
     /// `grads`, that of the input is returned if `need_dx`.
     #[allow(clippy::too_many_arguments)] // what the forward pass had, and its gradient
@@ -189,7 +205,7 @@ impl Block {
         let (buffers, t, n) = (pass.buffers, pass.all.len(), queries.span.len());
         let mode = pass.mode_of(queries.span);
         let (width, inner_width) = (x.len() / t, self.down.weight().in_features());
-        let Kept { q, k, v, raw, attended, mid, gate: gate_kept, up: up_kept, mut narrow } = kept;
+        let Kept { q, k, v, raw, mid, gate: gate_kept, up: up_kept, mut narrow } = kept;
 
         // Feed-forward: from here on `dy` is the gradient of the result and of the residual stream.
         let mut dinner = buffers.take(n, inner_width);
@@ -230,17 +246,23 @@ impl Block {
         drop((mid, dh));
 
         // Attention.
-        let [mut q, mut k, v, attended] = [q, k, v, attended].map(Waiting::open);
+        let [mut q, mut k, v] = [q, k, v].map(Waiting::open);
         let (q_width, k_width) = (q.len() / n.max(1), k.len() / t);
         let mut dattended = buffers.take(n, q_width);
         let dx = Some((To::Fresh, &mut dattended[..]));
         let o = [(&self.o, &dy[..], narrow[O].as_ref())];
-        linear::backward(&attended, n, &o, mode, dx, grads, buffers)?;
-        drop(attended);
+        let o_narrow = linear::backward_input(n, &o, mode, dx, buffers)?;
         let mut dq = buffers.take(n, q_width);
         let [mut dk, mut dv] = [buffers.take(t, k_width), buffers.take(t, k_width)];
         let shape = self.attention_shape(queries, pass)?;
-        cpu::attention_backward(&shape, [&q, &k, &v], &dattended, [&mut dq, &mut dk, &mut dv])?;
+        // The input of the output layer was not kept: it comes with the scores.
+        let mut attended = self.o.lora().is_some().then(|| buffers.take(n, q_width));
+        let gradients = [&mut dq[..], &mut dk[..], &mut dv[..]];
+        let out = attended.as_deref_mut();
+        cpu::attention_backward(&shape, [&q, &k, &v], &dattended, gradients, out)?;
+        if let Some(attended) = attended {
+            linear::backward_adapters(&attended, n, &[&self.o], o_narrow, mode, grads, buffers)?;
+        }
         drop((dattended, v));
         cpu::rope(&mut dq, &queries.span.cos, &queries.span.sin, q_width, Turn::Back);
         cpu::rope(&mut dk, &pass.all.cos, &pass.all.sin, k_width, Turn::Back);

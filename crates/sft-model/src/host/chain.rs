@@ -110,9 +110,14 @@ impl Decoder {
         for (index, (x, kept)) in saved.into_iter().enumerate().rev() {
             let index = first + index;
             let (block, queries) = (&self.blocks[index], pass.queries(tail_of(index)));
-            let kept = match kept {
-                Some(kept) => kept,
-                None => put_away(block.host_kept(&x, queries, &pass, among_rows)?),
+            let kept = if let Some(kept) = kept {
+                kept
+            } else {
+                let mut kept = block.host_kept(&x, queries, &pass, among_rows)?;
+                if rounds {
+                    block.host_narrow(&mut kept, queries, &pass)?; // from what is not rounded yet
+                }
+                put_away(kept)
             };
             match block.host_backward(dx, &x, kept, queries, &pass, index > first, grads)? {
                 Some(gradient) => dx = gradient,

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use sft_kernels::{
     FrozenWeight, LockedWeight,
-    cpu::{self, Buffer, Buffers, Dropout, Linear, Locked, Lora},
+    cpu::{self, Buffer, Buffers, Dropout, Linear, Locked, Lora, Narrow},
     matmul::Start,
 };
 use sft_lora::LoraLinear;
@@ -122,18 +122,33 @@ pub(super) fn narrow(
     Ok(cpu::lora_down(x, t, std::iter::once(open.linear()?), buffers)?.pop().flatten())
 }
 
+/// A layer, the gradient of its result, `[T, out]`, and the narrow product of the forward pass.
+pub(super) type Backward<'a> = (&'a Projection, &'a [f32], Option<&'a Buffer>);
+
 /// The gradients of the adapters are added to `grads`, and that of the common input is put into `dx`.
-/// `x` is that of the forward pass; with each layer go the gradient of its result, `[T, out]`, and the
-/// narrow product of the forward pass.
+/// `x` is that of the forward pass.
 pub(super) fn backward(
     x: &[f32],
     t: usize,
-    layers: &[(&Projection, &[f32], Option<&Buffer>)],
+    layers: &[Backward<'_>],
     mode: Mode<'_>,
     dx: Option<(To, &mut [f32])>,
     grads: &mut Gradients,
     buffers: &Buffers,
 ) -> Result<()> {
+    let narrow = backward_input(t, layers, mode, dx, buffers)?;
+    let layers = layers.iter().map(|(layer, ..)| *layer).collect::<Vec<_>>();
+    backward_adapters(x, t, &layers, narrow, mode, grads, buffers)
+}
+
+/// The part of [`backward`] that does not read the input.
+pub(super) fn backward_input(
+    t: usize,
+    layers: &[Backward<'_>],
+    mode: Mode<'_>,
+    dx: Option<(To, &mut [f32])>,
+    buffers: &Buffers,
+) -> Result<Vec<Option<Narrow>>> {
     let dx = dx.map(|(to, dx)| match to {
         To::Fresh => (Start::Zero, dx),
         To::Existing => (Start::Existing, dx),
@@ -142,7 +157,22 @@ pub(super) fn backward(
     let parts = open.iter().zip(layers);
     let linear = parts.map(|(open, (_, dy, down))| Ok((open.linear()?, *dy, down.map(|d| &d[..]))));
     let linear = linear.collect::<Result<Vec<_>>>()?;
-    let gradients = cpu::linear_backward(x, t, &linear, dx, buffers)?;
+    Ok(cpu::linear_backward_input(t, &linear, dx, buffers)?)
+}
+
+/// The rest of [`backward`].
+pub(super) fn backward_adapters(
+    x: &[f32],
+    t: usize,
+    layers: &[&Projection],
+    narrow: Vec<Option<Narrow>>,
+    mode: Mode<'_>,
+    grads: &mut Gradients,
+    buffers: &Buffers,
+) -> Result<()> {
+    let open = layers.iter().map(|layer| layer.open(mode)).collect::<Result<Vec<_>>>()?;
+    let linear = open.iter().map(Open::linear).collect::<Result<Vec<_>>>()?;
+    let gradients = cpu::lora_gradients(x, t, linear.into_iter(), narrow, buffers)?;
     for (open, gradients) in open.iter().zip(gradients) {
         let (Some(Adapter { layer, .. }), Some(gradients)) = (&open.adapter, gradients) else {
             continue;

@@ -22,7 +22,6 @@ struct Kept {
     q: Held,
     k: Held,
     v: Held,
-    attended: Held,
     mid: Held,
     gate: Held,
     up: Held,
@@ -33,7 +32,7 @@ impl Kept {
     fn all(self) -> Vec<Held> {
         let mut all = vec![self.q, self.k, self.v];
         all.extend(self.wide);
-        all.extend([self.attended, self.mid, self.gate, self.up]);
+        all.extend([self.mid, self.gate, self.up]);
         all.extend(self.narrow);
         all
     }
@@ -80,13 +79,16 @@ impl Walk<'_> {
         self.put([x]);
         for (index, (x, kept)) in saved.into_iter().enumerate().rev() {
             let index = first + index;
-            let kept = match kept {
-                Some(kept) => kept,
-                None => {
-                    let kept = self.kept(index);
-                    self.put_away(kept)
+            let kept = kept.unwrap_or_else(|| {
+                let mut kept = self.kept(index);
+                if self.shape.rounds {
+                    let n = self.rows(index);
+                    let inner = self.shelves.take(n, self.shape.inner);
+                    kept.narrow.extend(self.down(index, DOWN, n));
+                    self.put([inner]);
                 }
-            };
+                self.put_away(kept)
+            });
             dx = self.backward(index, dx, kept, index > first);
             self.put([x]);
         }
@@ -99,7 +101,7 @@ impl Walk<'_> {
         if !self.shape.rounds {
             return kept;
         }
-        let Kept { wide, q, k, v, attended, mid, gate, up, narrow } = kept;
+        let Kept { wide, q, k, v, mid, gate, up, narrow } = kept;
         let mut rounded = |held: Held| {
             let half = self.shelves.take_of(Number::Bf16, held.rows, held.width);
             self.shelves.put([held]);
@@ -107,8 +109,8 @@ impl Walk<'_> {
         };
         let [q, k, v] = [q, k, v].map(&mut rounded);
         let wide = wide.into_iter().map(&mut rounded).collect();
-        let [attended, gate, up] = [attended, gate, up].map(&mut rounded);
-        Kept { wide, q, k, v, attended, mid, gate, up, narrow }
+        let [gate, up] = [gate, up].map(&mut rounded);
+        Kept { wide, q, k, v, mid, gate, up, narrow }
     }
 
     /// `Waiting::open`.
@@ -165,19 +167,20 @@ impl Walk<'_> {
         let attended = self.shelves.take(n, q_width);
         let [mid, h] = self.pair(n, width);
         narrow.extend(self.down(index, O, n));
+        self.put([attended]);
         let gate = self.shelves.take(n, self.shape.inner);
         narrow.extend(self.down(index, GATE, n));
         let up = self.shelves.take(n, self.shape.inner);
         narrow.extend(self.down(index, UP, n));
         self.put([h]);
-        Kept { wide, q, k, v, attended, mid, gate, up, narrow }
+        Kept { wide, q, k, v, mid, gate, up, narrow }
     }
 
     /// `host_backward`: the gradient of the input, or of anything where none is needed.
     fn backward(&mut self, index: usize, dy: Held, kept: Kept, need_dx: bool) -> Held {
         let (t, n, width) = (self.t, self.rows(index), self.shape.hidden);
         let (q_width, k_width) = (self.shape.queries, self.shape.keys);
-        let Kept { wide, q, k, v, attended, mid, gate, up, mut narrow } = kept;
+        let Kept { wide, q, k, v, mid, gate, up, mut narrow } = kept;
         let [gate, up] = [gate, up].map(|held| self.open(held));
         let [dinner, inner] = self.pair(n, self.shape.inner);
         if narrow.len() < self.shape.ranks[index].iter().filter(|&&r| r > 0).count() {
@@ -192,13 +195,13 @@ impl Walk<'_> {
         self.put([gate, up, h]);
         self.put([mid, dh]);
 
-        let [q, k, v, attended] = [q, k, v, attended].map(|held| self.open(held));
+        let [q, k, v] = [q, k, v].map(|held| self.open(held));
         let dattended = self.shelves.take(n, q_width);
         self.linear_backward(index, O, n);
-        self.put([attended]);
         let dq = self.shelves.take(n, q_width);
         let [dk, dv] = self.pair(t, k_width);
-        self.put([dattended, v]);
+        let attended = self.shelves.take(n, q_width);
+        self.put([attended, dattended, v]);
         let wide: Vec<Held> = wide.into_iter().map(|held| self.open(held)).collect();
         self.put(wide);
         self.put([q, k]);
