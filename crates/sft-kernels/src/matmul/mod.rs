@@ -14,6 +14,7 @@
 
 mod dot;
 mod lanes;
+mod limit;
 mod local;
 mod pack;
 mod path;
@@ -28,6 +29,7 @@ mod weight;
 
 use candle_core::Result;
 
+pub use limit::peak_flops;
 pub(crate) use local::{Part, part_nn, part_nt};
 use path::Path;
 pub use path::reference;

@@ -11,6 +11,7 @@ use super::lanes::{Avx2, Avx512, Avx512Bf16};
 use super::{
     dot::{self, DotTask},
     lanes::{Lanes, Portable},
+    limit,
     tile::{self, PanelTask, Tile},
     weight::Values,
 };
@@ -60,6 +61,8 @@ pub(super) struct Kernels {
     pub(super) pack_row: PackRow,
     pub(super) dots: unsafe fn(&DotTask<'_>),
     pub(super) panels: unsafe fn(&PanelTask<'_>),
+    /// For measuring the limit.
+    pub(super) spin: unsafe fn(usize) -> f32,
 }
 
 /// The generic kernels, compiled for a type of lanes and its features.
@@ -85,6 +88,11 @@ macro_rules! compiled {
             // SAFETY: as above.
             unsafe { tile::panels::<$lanes>(task, tile) }
         }
+        $(#[target_feature(enable = $features)])?
+        unsafe fn spin(rounds: usize) -> f32 {
+            // SAFETY: as above.
+            unsafe { limit::spin::<$lanes>(rounds) }
+        }
         Kernels {
             paired: <$lanes>::PAIRED,
             lanes: <$lanes>::WIDTH,
@@ -93,6 +101,7 @@ macro_rules! compiled {
             pack_row,
             dots,
             panels,
+            spin,
         }
     }};
 }

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Rows of activations in a piece, at most: their cells for one panel stay in the L2 cache.
-const ROWS: usize = 1024;
+const ROWS: usize = 512;
 /// Up to so many rows the weight is multiplied where it lies: a panel would take longer to pack
 /// than to use.
 const FEW_ROWS: usize = 32;

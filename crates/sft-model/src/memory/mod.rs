@@ -260,7 +260,7 @@ impl TrainingShape {
 
     /// The parts that attention's backward pass puts together, and each thread's scores.
     fn attention_bytes(&self) -> u64 {
-        let parts = bytes(self.batch.tokens, self.queries + 2 * self.keys);
+        let parts = bytes(self.batch.tokens, 2 * self.keys);
         let group = self.queries / self.keys.max(1);
         let rows = group * (96 / group.max(1)).clamp(16, 64).min(self.batch.longest);
         parts + self.threads as u64 * bytes(3 * rows, self.batch.longest + self.head_dim)
