@@ -24,10 +24,15 @@ pub(crate) fn write_with(
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let sibling = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let publish = || {
-        File::open(&sibling)?.sync_all()?;
-        std::fs::rename(&sibling, path)
+        // Some writers put a file of their own in the place of this one, with other rights.
+        let rights = File::create(&sibling)?.metadata()?.permissions();
+        fill(&sibling)?;
+        std::fs::set_permissions(&sibling, rights)?;
+        // Windows flushes only what may be written.
+        File::options().write(true).open(&sibling)?.sync_all()?;
+        Ok(std::fs::rename(&sibling, path)?)
     };
-    fill(&sibling).and_then(|()| Ok(publish()?)).map_err(|failure| {
+    publish().map_err(|failure| {
         // The write's own error is the one to report; a leftover is harmless.
         let _ = std::fs::remove_file(&sibling);
         match failure {
@@ -52,5 +57,40 @@ impl From<io::Error> for Failure {
 impl From<LoraError> for Failure {
     fn from(error: LoraError) -> Self {
         Self::Other(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_the_rights_of_a_new_file_whoever_wrote_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other] = ["a", "b"].map(|name| folder.path().join(name));
+        let by_another = |sibling: &Path| {
+            let file = tempfile::NamedTempFile::new_in(folder.path())?;
+            Ok(file.persist(sibling).map(drop).map_err(|error| error.error)?)
+        };
+        write_with(&path, by_another).unwrap();
+        File::create(&other).unwrap();
+        let rights = |path: &Path| std::fs::metadata(path).unwrap().permissions();
+        assert_eq!(rights(&path), rights(&other));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_file_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write(&path, b"old").unwrap();
+        let failed = write_with(&path, |sibling| {
+            std::fs::write(sibling, b"half")?;
+            Err(io::Error::other("the disk is full").into())
+        });
+        assert!(failed.unwrap_err().to_string().contains("write"));
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

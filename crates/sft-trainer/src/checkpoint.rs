@@ -276,7 +276,10 @@ fn save_moments(
         }
     }
     let fail = |source| TrainError::OptimizerState { path: path.into(), source };
-    safetensors::serialize_to_file(tensors, None, path).map_err(fail)
+    // The file that serialize_to_file puts there has other rights than a new one.
+    let rights = File::create(path).and_then(|file| file.metadata()).context("write", path)?;
+    safetensors::serialize_to_file(tensors, None, path).map_err(fail)?;
+    fs::set_permissions(path, rights.permissions()).context("write", path)
 }
 
 /// A moment as it is saved.

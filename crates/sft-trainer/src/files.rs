@@ -117,7 +117,10 @@ fn sync(path: &Path) -> Result<(), TrainError> {
     if cfg!(windows) && path.is_dir() {
         return Ok(());
     }
-    File::open(path).and_then(|file| file.sync_all()).context("flush", path)
+    // There, what is flushed must be open for writing.
+    let file =
+        if path.is_dir() { File::open(path) } else { File::options().write(true).open(path) };
+    file.and_then(|file| file.sync_all()).context("flush", path)
 }
 
 fn sync_parent(path: &Path) -> Result<(), TrainError> {

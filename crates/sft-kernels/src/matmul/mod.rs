@@ -97,6 +97,12 @@ pub fn matmul_nn(
     matmul(vec![Product::nn(dy, t, *w, start, dx)])
 }
 
+/// Whether the products of this process round activations that meet a bf16 or quantised weight, and
+/// so make a copy of them.
+pub fn rounds_activations() -> bool {
+    Path::chosen().is_ok_and(|path| path.kernels(weight::Values::Bf16(&[])).paired)
+}
+
 /// Several products side by side: activations that more than one of them reads are packed once, and
 /// threads go on from one to the next without waiting.
 ///

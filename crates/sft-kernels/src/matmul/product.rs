@@ -84,7 +84,7 @@ pub(super) fn compute(path: Path, products: Vec<Product<'_>>) -> Result<()> {
     packing.pack(&mut cells);
 
     let threads = rayon::current_num_threads();
-    let total: usize = jobs.iter().map(Job::cost).sum();
+    let total: f64 = jobs.iter().map(Job::cost).sum();
     let pieces: Vec<(&Job<'_>, Piece)> = jobs
         .iter()
         .flat_map(|job| job.cut(total, threads).into_iter().map(move |piece| (job, piece)))
@@ -224,7 +224,7 @@ impl<'a> Job<'a> {
     fn new(path: Path, product: Product<'a>, packing: &mut Packing<'a>) -> Result<Self> {
         let Product { form, start, terms, t, y } = product;
         let width = form.sides(&terms[0].1).1;
-        if y.len() != t * width {
+        if t.checked_mul(width) != Some(y.len()) {
             bail!("{} outputs for {t} rows of {width}", y.len())
         }
         if let Start::Bias(bias) = start
@@ -243,7 +243,7 @@ impl<'a> Job<'a> {
         };
         for (x, w) in terms {
             let (depth, wide) = form.sides(&w);
-            if x.len() != t * depth || wide != width {
+            if t.checked_mul(depth) != Some(x.len()) || wide != width {
                 bail!("{} inputs to {wide} outputs for {t} rows of {width}", x.len())
             }
             if matches!((form, w.values), (Form::Tn, Values::Bf16(_) | Values::Quantised(_))) {
@@ -286,17 +286,17 @@ impl<'a> Job<'a> {
     }
 
     /// Multiplications.
-    fn cost(&self) -> usize {
-        self.t * self.width * self.terms.iter().map(|term| term.depth).sum::<usize>()
+    fn cost(&self) -> f64 {
+        (self.t * self.width) as f64 * self.terms.iter().map(|term| term.depth as f64).sum::<f64>()
     }
 
     /// Pieces of about the same cost for all jobs, whose costs are `total`. Results do not depend on
     /// where they begin and end.
-    fn cut(&self, total: usize, threads: usize) -> Vec<Piece> {
+    fn cut(&self, total: f64, threads: usize) -> Vec<Piece> {
         if self.t == 0 || self.width == 0 {
             return Vec::new();
         }
-        let share = self.cost() as f64 / total.max(1) as f64;
+        let share = self.cost() / total.max(1.0);
         let wanted = |pieces: usize| {
             if threads == 1 { 1 } else { ((pieces * threads) as f64 * share).ceil() as usize }
                 .max(1)

@@ -291,6 +291,9 @@ fn lengths_that_do_not_fit_are_refused() {
     assert!(!refused(8, 12, Start::Zero));
     assert!(refused(7, 12, Start::Zero) && refused(8, 11, Start::Zero));
     assert!(refused(8, 12, Start::Bias(&[0.0; 2])));
+    // Sizes whose product is 0 after an overflow.
+    let nothing = Matrix::f32(&[], 1 << 44, 0).unwrap();
+    assert!(super::matmul_nt(&[], 1 << 20, &nothing, Start::Zero, &mut []).is_err());
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod unpickle;
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{BufReader, BufWriter, Read, Write},
+    io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -130,7 +130,14 @@ pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), Lora
         .with_alignment(ALIGNMENT);
     atomic::write_with(path, |sibling| {
         let failed = |error: zip::result::ZipError| Failure::from(std::io::Error::from(error));
-        let mut archive = ZipWriter::new(BufWriter::new(File::create(sibling)?));
+        let mut failure = None;
+        let file = Remembering {
+            file: BufWriter::new(File::create(sibling)?),
+            failure: &mut failure,
+            position: 0,
+            end: 0,
+        };
+        let mut archive = ZipWriter::new(file);
         let mut add = |name: &str, bytes: &[u8]| {
             archive.start_file(format!("{ROOT}/{name}"), options).map_err(failed)?;
             Ok::<_, Failure>(archive.write_all(bytes)?)
@@ -141,8 +148,51 @@ pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), Lora
             add(&format!("data/{key}"), &f32_bytes(tensor)?)?;
         }
         add("version", b"3\n")?;
-        Ok(archive.finish().map_err(failed)?.flush()?)
+        archive.finish().map_err(failed)?.flush()?;
+        failure.map_or(Ok(()), |error| Err(error.into()))
     })
+}
+
+/// Remembers the first failure and goes on as if nothing had happened: an archive that is dropped after
+/// one would try again, and say so on standard error.
+struct Remembering<'a, W> {
+    file: W,
+    failure: &'a mut Option<std::io::Error>,
+    position: u64,
+    end: u64,
+}
+
+impl<W: Write> Write for Remembering<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.failure.is_none() {
+            *self.failure = self.file.write_all(bytes).err();
+        }
+        self.position += bytes.len() as u64;
+        self.end = self.end.max(self.position);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        if self.failure.is_none() {
+            *self.failure = self.file.flush().err();
+        }
+        Ok(())
+    }
+}
+
+impl<W: Seek> Seek for Remembering<'_, W> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+            SeekFrom::End(by) => self.end.checked_add_signed(by),
+        };
+        self.position = position.ok_or(std::io::ErrorKind::InvalidInput)?;
+        if self.failure.is_none() {
+            *self.failure = self.file.seek(SeekFrom::Start(self.position)).err();
+        }
+        Ok(self.position)
+    }
 }
 
 /// The elements of a tensor as f32, in row order, little endian.
