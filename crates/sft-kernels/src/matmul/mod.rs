@@ -17,6 +17,7 @@ mod lanes;
 mod limit;
 mod local;
 mod pack;
+mod packing;
 mod path;
 mod product;
 mod quantised;

@@ -8,7 +8,8 @@ use rayon::prelude::*;
 use super::{
     Form, Matrix, Start,
     dot::DotTask,
-    path::{Kernels, PackRow, Path},
+    packing::{Input, Packing},
+    path::{Kernels, Path},
     tile::PanelTask,
     weight::Values,
 };
@@ -24,10 +25,6 @@ const PIECES: usize = 16;
 const PANEL_PIECES: usize = 8;
 /// Bytes of weight for which a thread of its own is worth waking.
 const PIECE_BYTES: usize = 32 * 1024;
-/// Cells at the end of a row that its last vector may read without a number there.
-const LAST: usize = 32;
-/// Activations below which packing is not worth a second thread.
-const PACKED_ALONE: usize = 1 << 14;
 
 /// A sum of products with a common form: `y = start + x W^T + u B^T + ...`
 #[derive(Debug)]
@@ -102,76 +99,6 @@ thread_local! {
     /// Memory for packed activations, for the next products that this thread begins. (They are taken
     /// out while they are used: a waiting thread may begin others.)
     static CELLS: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
-}
-
-/// Activations that the kernels do not read as they are.
-#[derive(Default)]
-struct Packing<'a> {
-    inputs: Vec<Input<'a>>,
-    /// Cells of all.
-    len: usize,
-}
-
-/// Rows of activations, and how they are packed.
-#[derive(Clone, Copy)]
-struct Input<'a> {
-    x: &'a [f32],
-    depth: usize,
-    /// Cells from row to row.
-    stride: usize,
-    /// The first cell.
-    at: usize,
-    /// None: numbers become cells as they are.
-    pack_row: Option<PackRow>,
-}
-
-impl<'a> Packing<'a> {
-    /// The first cell of these rows.
-    fn of(&mut self, input: Input<'a>) -> usize {
-        let same = |other: &&Input<'_>| {
-            std::ptr::eq(input.x, other.x)
-                && (input.depth, input.stride) == (other.depth, other.stride)
-                && input.pack_row.is_some() == other.pack_row.is_some()
-        };
-        if let Some(known) = self.inputs.iter().find(same) {
-            return known.at;
-        }
-        let at = self.len;
-        self.inputs.push(Input { at, ..input });
-        self.len += input.x.len() / input.depth * input.stride;
-        at
-    }
-
-    fn pack(&self, cells: &mut Vec<u32>) {
-        if cells.len() < self.len {
-            // New memory is zero without being touched; what it held is of no use.
-            *cells = vec![0; self.len];
-        }
-        let mut rest = &mut cells[..];
-        for input in &self.inputs {
-            let (here, behind) = rest.split_at_mut(input.x.len() / input.depth * input.stride);
-            rest = behind;
-            let rows = input.x.par_chunks_exact(input.depth);
-            let alone = PACKED_ALONE.div_ceil(input.depth);
-            rows.zip(here.par_chunks_exact_mut(input.stride)).with_min_len(alone).for_each(
-                |(row, cells)| {
-                    let last = cells.len().saturating_sub(LAST);
-                    cells[last..].fill(0);
-                    input.pack_row(row, cells);
-                },
-            );
-        }
-    }
-}
-
-impl Input<'_> {
-    fn pack_row(&self, row: &[f32], cells: &mut [u32]) {
-        match self.pack_row {
-            None => cells.iter_mut().zip(row).for_each(|(cell, x)| *cell = x.to_bits()),
-            // SAFETY: the path is available, and `cells` has room for the row.
-            Some(pack_row) => unsafe { pack_row(row, cells) },
-        }
-    }
 }
 
 /// A pointer into the output, for every piece.
