@@ -2,6 +2,8 @@
 //!
 //! Resuming, recomputing and re-batching then cost nothing: there is no generator state.
 
+use std::io;
+
 use rayon::prelude::*;
 
 /// Ten rounds of Philox-4x32 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011;
@@ -61,6 +63,17 @@ impl Fnv {
     /// The same in 16 hexadecimal digits.
     pub fn hex(self) -> String {
         format!("{:016x}", self.0)
+    }
+}
+
+impl io::Write for Fnv {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

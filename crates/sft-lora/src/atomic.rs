@@ -24,10 +24,7 @@ pub(crate) fn write_with(
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let sibling = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let publish = || {
-        // Some writers put a file of their own in the place of this one, with other rights.
-        let rights = File::create(&sibling)?.metadata()?.permissions();
         fill(&sibling)?;
-        std::fs::set_permissions(&sibling, rights)?;
         // Windows flushes only what may be written.
         File::options().write(true).open(&sibling)?.sync_all()?;
         Ok(std::fs::rename(&sibling, path)?)
@@ -64,21 +61,6 @@ impl From<LoraError> for Failure {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_has_the_rights_of_a_new_file_whoever_wrote_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let [path, other] = ["a", "b"].map(|name| folder.path().join(name));
-        let by_another = |sibling: &Path| {
-            let file = tempfile::NamedTempFile::new_in(folder.path())?;
-            Ok(file.persist(sibling).map(drop).map_err(|error| error.error)?)
-        };
-        write_with(&path, by_another).unwrap();
-        File::create(&other).unwrap();
-        let rights = |path: &Path| std::fs::metadata(path).unwrap().permissions();
-        assert_eq!(rights(&path), rights(&other));
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
 
     #[test]
     fn a_failure_leaves_the_old_file_alone() {

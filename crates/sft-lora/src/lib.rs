@@ -6,10 +6,12 @@ mod config;
 mod error;
 mod linear;
 pub mod peft;
+mod safetensors_file;
 mod targets;
 pub mod torch_file;
 
 pub use config::LoraConfig;
 pub use error::LoraError;
 pub use linear::LoraLinear;
+pub use safetensors_file::serialize_to_file;
 pub use targets::TargetModules;

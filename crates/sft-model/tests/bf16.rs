@@ -2,12 +2,16 @@
 //! products multiply.
 #![allow(clippy::unwrap_used)]
 
+mod norms;
+
 use std::{collections::HashMap, fs, path::Path};
 
 use candle_core::{DType, Device, Tensor, safetensors};
 use sft_kernels::matmul::reference;
 use sft_lora::peft::load_adapter;
 use sft_model::{CachedInput, Decoder, Gradients, ModelDir, Packed, Recompute, TrainPass};
+
+use norms::{gap, values};
 
 const ARCHITECTURES: [&str; 7] =
     ["llama2", "llama31", "llama32", "mistral", "llama_bias", "qwen2", "qwen3"];
@@ -26,17 +30,6 @@ fn decoder(name: &str, folder: &Path, dtype: DType) -> Decoder {
     let mut decoder = Decoder::load(&ModelDir::open(folder).unwrap(), dtype, &Device::Cpu).unwrap();
     decoder.load_lora(&load_adapter(&golden.join("adapter"), &Device::Cpu).unwrap()).unwrap();
     decoder
-}
-
-fn values(tensor: &Tensor) -> Vec<f64> {
-    tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
-}
-
-/// The norm of the difference, relative to that of `expected`.
-fn gap(found: &Tensor, expected: &Tensor) -> f64 {
-    let (found, expected) = (values(found), values(expected));
-    let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
-    norm(&mut found.iter().zip(&expected).map(|(f, e)| f - e)) / norm(&mut expected.into_iter())
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! A quantised base beside a dense one of the numbers that it stands for.
 #![allow(clippy::unwrap_used)]
 
+mod norms;
+
 use std::{collections::HashMap, fs, path::Path};
 
 use candle_core::{DType, Device, Tensor, safetensors};
 use sft_kernels::matmul::Quantised;
 use sft_lora::peft::load_adapter;
 use sft_model::{Decoder, Gradients, ModelDir, Packed, Recompute, TrainPass, runtime::Quantize};
+
+use norms::{gap, values};
 
 const IDS: [u32; 18] = [3, 10, 17, 24, 31, 38, 45, 52, 59, 5, 12, 19, 26, 33, 40, 47, 54, 61];
 
@@ -48,17 +52,6 @@ fn dequantised(name: &str, quantize: Quantize, folder: &Path) {
         .collect();
     safetensors::save(&rounded, folder.join("model.safetensors")).unwrap();
     fs::copy(golden(name).join("config.json"), folder.join("config.json")).unwrap();
-}
-
-fn values(tensor: &Tensor) -> Vec<f64> {
-    tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
-}
-
-/// The norm of the difference, relative to that of `expected`.
-fn gap(found: &Tensor, expected: &Tensor) -> f64 {
-    let (found, expected) = (values(found), values(expected));
-    let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
-    norm(&mut found.iter().zip(&expected).map(|(f, e)| f - e)) / norm(&mut expected.into_iter())
 }
 
 fn trained(model: &Decoder, input: &Packed<'_>) -> (f64, Gradients) {

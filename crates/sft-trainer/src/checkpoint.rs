@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor, Var};
@@ -12,6 +12,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sft_kernels::random::Fnv;
 use sft_lora::peft::{PeftConfig, load_adapter, save_safetensors_adapter};
+use sft_lora::serialize_to_file;
 
 use crate::adamw::{AdamW, Moments};
 use crate::files::{self, Context};
@@ -64,18 +65,9 @@ struct FileRecord {
 
 impl FileRecord {
     fn of(path: &Path) -> io::Result<Self> {
-        let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
-        let (mut bytes, mut hash) = (0, Fnv::default());
-        loop {
-            let read = file.fill_buf()?;
-            if read.is_empty() {
-                return Ok(Self { bytes, fnv1a: hash.hex() });
-            }
-            hash.update(read);
-            let len = read.len();
-            bytes += len as u64;
-            file.consume(len);
-        }
+        let mut hash = Fnv::default();
+        let bytes = io::copy(&mut File::open(path)?, &mut hash)?;
+        Ok(Self { bytes, fnv1a: hash.hex() })
     }
 }
 
@@ -276,10 +268,7 @@ fn save_moments(
         }
     }
     let fail = |source| TrainError::OptimizerState { path: path.into(), source };
-    // The file that serialize_to_file puts there has other rights than a new one.
-    let rights = File::create(path).and_then(|file| file.metadata()).context("write", path)?;
-    safetensors::serialize_to_file(tensors, None, path).map_err(fail)?;
-    fs::set_permissions(path, rights.permissions()).context("write", path)
+    serialize_to_file(tensors, None, path).map_err(fail)
 }
 
 /// A moment as it is saved.

@@ -117,9 +117,10 @@ fn sync(path: &Path) -> Result<(), TrainError> {
     if cfg!(windows) && path.is_dir() {
         return Ok(());
     }
-    // There, what is flushed must be open for writing.
+    // There, too, what is flushed must be open for writing. Elsewhere it may be a copy of a file that
+    // nobody may write to.
     let file =
-        if path.is_dir() { File::open(path) } else { File::options().write(true).open(path) };
+        if cfg!(windows) { File::options().write(true).open(path) } else { File::open(path) };
     file.and_then(|file| file.sync_all()).context("flush", path)
 }
 
@@ -183,5 +184,20 @@ mod tests {
         remove_leftovers(root.path()).unwrap();
         let left = entries(root.path()).unwrap();
         assert_eq!(left, foreign.map(|name| root.path().join(name)));
+    }
+
+    #[test]
+    fn a_file_that_nobody_may_write_to_is_published() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("out");
+        publish_dir(&path, |dir| {
+            let file = dir.join("tokenizer.json");
+            fs::write(&file, "{}").unwrap();
+            let mut rights = fs::metadata(&file).unwrap().permissions();
+            rights.set_readonly(true);
+            fs::set_permissions(&file, rights).context("write", &file)
+        })
+        .unwrap();
+        assert_eq!(fs::read(path.join("tokenizer.json")).unwrap(), b"{}");
     }
 }

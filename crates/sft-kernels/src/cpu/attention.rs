@@ -265,7 +265,7 @@ fn three(x: &mut [f32], len: usize) -> [&mut [f32]; 3] {
 pub fn attention(shape: &AttentionShape, inputs: [&[f32]; 3], out: &mut [f32]) -> Result<()> {
     shape.check(inputs, out)?;
     let tasks = shape.tasks();
-    let out = Heads { at: out.as_mut_ptr(), len: out.len() };
+    let out = Heads::new(out);
     tasks.par_iter().with_max_len(1).try_for_each(|task| task.forward(inputs, &out))
 }
 
@@ -286,8 +286,7 @@ pub fn attention_backward(
     shape.check([&*gradients[0], &*gradients[1], &*gradients[2]], dy)?;
     let tasks = shape.tasks();
     let [dq, dk, dv] = gradients;
-    let heads = |x: &mut [f32]| Heads { at: x.as_mut_ptr(), len: x.len() };
-    let (dq, out) = (heads(dq), out.map(heads));
+    let (dq, out) = (Heads::new(dq), out.map(Heads::new));
     let task = |task: &Task<'_>| task.backward(inputs, dy, &dq, out.as_ref());
     let parts: Vec<[Vec<f32>; 2]> =
         tasks.par_iter().with_max_len(1).map(task).collect::<Result<_>>()?;
@@ -306,6 +305,12 @@ struct Heads {
 
 // SAFETY: tasks write to parts of their own.
 unsafe impl Sync for Heads {}
+
+impl Heads {
+    fn new(x: &mut [f32]) -> Self {
+        Self { at: x.as_mut_ptr(), len: x.len() }
+    }
+}
 
 /// Puts the key/value heads of each sequence side by side.
 fn join(parts: &[&[f32]], borders: &[u32], kv_heads: usize, out: &mut [f32]) {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::{
     lanes::Lanes,
     quantised::Quantised,
+    task::Task,
     weight::{Element, Values},
 };
 
@@ -17,32 +18,14 @@ const AHEAD: usize = 8192;
 /// Weights in the widest vector.
 const WIDEST: usize = 32;
 
-/// Some columns of `y = x W^T`, the work of one thread.
-pub(super) struct DotTask<'a> {
-    /// The whole weight, the distance of its rows, and their length.
-    pub(super) w: Values<'a>,
-    pub(super) w_cols: usize,
-    pub(super) depth: usize,
-    /// Rows of the weight, which are columns of the result.
-    pub(super) columns: Range<usize>,
-    /// Rows of activations, packed as [`Element::add_dot`] wants them, `x_stride` cells apart, and of the
-    /// result, `y_stride` apart.
-    pub(super) rows: usize,
-    pub(super) x: *const u32,
-    pub(super) x_stride: usize,
-    pub(super) y: *mut f32,
-    pub(super) y_stride: usize,
-    /// Whether to add to the result or to overwrite it.
-    pub(super) add: bool,
-}
-
 /// Computes the task's part of the result.
 ///
 /// # Safety
-/// The processor has the features of `L`. `x` has `rows` rows with zeros up to the next multiple of
-/// two vectors, `y` has `rows` rows in which nobody else touches `columns`.
+/// The processor has the features of `L`. The form is [`Form::Nt`](super::Form::Nt); `x` has `rows`
+/// rows, packed as [`Element::add_dot`] wants them, with zeros up to the next multiple of two vectors;
+/// `y` has `rows` rows in which nobody else touches `columns`.
 #[inline(always)]
-pub(super) unsafe fn dots<L: Lanes>(task: &DotTask<'_>) {
+pub(super) unsafe fn dots<L: Lanes>(task: &Task<'_>) {
     // SAFETY: the caller's promises are passed on.
     unsafe {
         match task.w {
@@ -54,7 +37,7 @@ pub(super) unsafe fn dots<L: Lanes>(task: &DotTask<'_>) {
 }
 
 #[inline(always)]
-unsafe fn dots_of<L: Lanes, E: Element>(task: &DotTask<'_>, w: &[E]) {
+unsafe fn dots_of<L: Lanes, E: Element>(task: &Task<'_>, w: &[E]) {
     let mut column = task.columns.start;
     while column < task.columns.end {
         let four = column + SIDE_BY_SIDE <= task.columns.end;
@@ -84,7 +67,7 @@ unsafe fn dots_of<L: Lanes, E: Element>(task: &DotTask<'_>, w: &[E]) {
 /// `M` rows of activations times `R` rows of the weight. Returns `M`.
 #[inline(always)]
 unsafe fn group<L: Lanes, E: Element, const M: usize, const R: usize>(
-    task: &DotTask<'_>,
+    task: &Task<'_>,
     w: &[E],
     row: usize,
     column: usize,
@@ -115,7 +98,7 @@ impl<E: Element> Segment<'_, E> {
     #[inline(always)]
     unsafe fn add<L: Lanes, const M: usize, const R: usize>(
         &self,
-        task: &DotTask<'_>,
+        task: &Task<'_>,
         row: usize,
         sums: &mut [[L::Sums; M]; R],
     ) {
@@ -154,7 +137,7 @@ impl<E: Element> Segment<'_, E> {
 /// Puts the sums into the result.
 #[inline(always)]
 unsafe fn finish<L: Lanes, const M: usize, const R: usize>(
-    task: &DotTask<'_>,
+    task: &Task<'_>,
     row: usize,
     column: usize,
     sums: [[L::Sums; M]; R],
@@ -176,7 +159,7 @@ const SEGMENT: usize = 1024;
 const ROWS: usize = 32;
 
 #[inline(always)]
-unsafe fn dots_of_quantised<L: Lanes>(task: &DotTask<'_>, w: &Quantised) {
+unsafe fn dots_of_quantised<L: Lanes>(task: &Task<'_>, w: &Quantised) {
     let mut scratch = [0; SIDE_BY_SIDE * SEGMENT];
     for first in (0..task.rows).step_by(ROWS) {
         let rows = first..(first + ROWS).min(task.rows);
@@ -197,7 +180,7 @@ unsafe fn dots_of_quantised<L: Lanes>(task: &DotTask<'_>, w: &Quantised) {
 /// Asks for the codes that follow a segment of `R` rows.
 #[inline(always)]
 unsafe fn prefetch_after<L: Lanes, const R: usize>(
-    task: &DotTask<'_>,
+    task: &Task<'_>,
     w: &Quantised,
     column: usize,
     begin: usize,
@@ -218,7 +201,7 @@ unsafe fn prefetch_after<L: Lanes, const R: usize>(
 /// Some rows of activations times `R` rows of the weight, each of them dequantised once. Returns `R`.
 #[inline(always)]
 unsafe fn dequantised<L: Lanes, const R: usize>(
-    task: &DotTask<'_>,
+    task: &Task<'_>,
     w: &Quantised,
     rows: Range<usize>,
     column: usize,

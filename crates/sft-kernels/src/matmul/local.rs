@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-use super::{Form, dot::DotTask, path::Path, tile::PanelTask, weight::Values};
+use super::{Form, path::Path, task::Task, weight::Values};
 
 /// Up to so many rows the second factor is multiplied where it lies.
 const FEW_ROWS: usize = 8;
@@ -76,24 +76,7 @@ fn product(
     assert!(x.cols > 0, "a sum of nothing");
     let values = Values::F32(w.data);
     let kernels = Path::chosen()?.kernels(values);
-    if form == Form::Nt && x.rows <= FEW_ROWS && x.cols.is_multiple_of(2 * kernels.lanes) {
-        let task = DotTask {
-            w: values,
-            w_cols: w.stride,
-            depth: x.cols,
-            columns: 0..width,
-            rows: x.rows,
-            x: x.data.as_ptr().cast(), // an f32 is a cell
-            x_stride: x.stride,
-            y: y.as_mut_ptr(),
-            y_stride: stride,
-            add,
-        };
-        // SAFETY: as below; no row needs a number behind its end.
-        unsafe { (kernels.dots)(&task) };
-        return Ok(());
-    }
-    let task = PanelTask {
+    let task = Task {
         form,
         w: values,
         w_cols: w.stride,
@@ -106,9 +89,13 @@ fn product(
         y_stride: stride,
         add,
     };
+    // In place, whole vectors are read.
+    let in_place =
+        form == Form::Nt && x.rows <= FEW_ROWS && x.cols.is_multiple_of(2 * kernels.lanes);
+    let kernel = if in_place { kernels.dots } else { kernels.panels };
     // SAFETY: the path is available; `Part::new` and the assertions above keep every operand inside
     // its slice, and `y` is borrowed mutably.
-    unsafe { (kernels.panels)(&task) };
+    unsafe { kernel(&task) };
     Ok(())
 }
 

@@ -23,6 +23,7 @@ mod product;
 mod quantised;
 mod rect;
 mod source;
+mod task;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -100,7 +101,7 @@ pub fn matmul_nn(
 
 /// Whether the products of this process round activations that meet a bf16 or quantised weight, and
 /// so make a copy of them.
-pub fn rounds_activations() -> bool {
+pub fn packs_activations() -> bool {
     Path::chosen().is_ok_and(|path| path.kernels(weight::Values::Bf16(&[])).paired)
 }
 

@@ -9,10 +9,11 @@ use super::lanes::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512, Avx512Bf16};
 use super::{
-    dot::{self, DotTask},
+    dot,
     lanes::{Lanes, Portable},
     limit,
-    tile::{self, PanelTask, Tile},
+    task::Task,
+    tile::{self, Tile},
     weight::Values,
 };
 
@@ -59,8 +60,8 @@ pub(super) struct Kernels {
     pub(super) width: usize,
     /// For bf16 weights; rows for f32 ones are copied.
     pub(super) pack_row: PackRow,
-    pub(super) dots: unsafe fn(&DotTask<'_>),
-    pub(super) panels: unsafe fn(&PanelTask<'_>),
+    pub(super) dots: unsafe fn(&Task<'_>),
+    pub(super) panels: unsafe fn(&Task<'_>),
     /// For measuring the limit.
     pub(super) spin: unsafe fn(usize) -> f32,
 }
@@ -74,7 +75,7 @@ macro_rules! compiled {
             unsafe { <$lanes>::pack_row(x, cells) }
         }
         $(#[target_feature(enable = $features)])?
-        unsafe fn dots(task: &DotTask<'_>) {
+        unsafe fn dots(task: &Task<'_>) {
             // SAFETY: as above.
             unsafe { dot::dots::<$lanes>(task) }
         }
@@ -84,7 +85,7 @@ macro_rules! compiled {
             unsafe { tile::tile::<$lanes>(tile) }
         }
         $(#[target_feature(enable = $features)])?
-        unsafe fn panels(task: &PanelTask<'_>) {
+        unsafe fn panels(task: &Task<'_>) {
             // SAFETY: as above.
             unsafe { tile::panels::<$lanes>(task, tile) }
         }

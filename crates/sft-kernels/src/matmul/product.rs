@@ -7,10 +7,9 @@ use rayon::prelude::*;
 
 use super::{
     Form, Matrix, Start,
-    dot::DotTask,
     packing::{Input, Packing},
     path::{Kernels, Path},
-    tile::PanelTask,
+    task::Task,
     weight::Values,
 };
 
@@ -225,8 +224,9 @@ impl<'a> Job<'a> {
         }
         let share = self.cost() / total.max(1.0);
         let wanted = |pieces: usize| {
-            if threads == 1 { 1 } else { ((pieces * threads) as f64 * share).ceil() as usize }
-                .max(1)
+            let pieces =
+                if threads == 1 { 1.0 } else { ((pieces * threads) as f64 * share).ceil() };
+            (pieces as usize).max(1)
         };
         let first = self.terms.first();
         let (rows, columns) = if self.in_place() {
@@ -299,32 +299,21 @@ impl<'a> Job<'a> {
                 (cells[at + piece.rows.start * stride..].as_ptr(), stride)
             }
         };
-        let (w, w_cols, y_stride) = (term.w.values, term.w.cols, self.width);
-        let (rows, columns) = (piece.rows.len(), piece.columns.clone());
+        let task = Task {
+            form: self.form,
+            w: term.w.values,
+            w_cols: term.w.cols,
+            depth: term.depth,
+            columns: piece.columns.clone(),
+            rows: piece.rows.len(),
+            x,
+            x_stride,
+            y,
+            y_stride: self.width,
+            add,
+        };
+        let kernel = if self.in_place() { term.kernels.dots } else { term.kernels.panels };
         // SAFETY: the path is available; the rest is the caller's promise.
-        unsafe {
-            if self.in_place() {
-                let depth = term.depth;
-                let task =
-                    DotTask { w, w_cols, depth, columns, rows, x, x_stride, y, y_stride, add };
-                (term.kernels.dots)(&task);
-            } else {
-                let (form, depth) = (self.form, term.depth);
-                let task = PanelTask {
-                    form,
-                    w,
-                    w_cols,
-                    depth,
-                    columns,
-                    rows,
-                    x,
-                    x_stride,
-                    y,
-                    y_stride,
-                    add,
-                };
-                (term.kernels.panels)(&task);
-            }
-        }
+        unsafe { kernel(&task) };
     }
 }

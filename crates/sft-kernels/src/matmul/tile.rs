@@ -1,14 +1,13 @@
 //! The product through register tiles: each part of the weight is turned into a panel in the L1
 //! cache once, and meets all rows of activations there.
 
-use std::ops::Range;
-
 use super::{
     Form,
     lanes::Lanes,
     pack,
     rect::{Lines, Rect},
     source::{Dense, Source},
+    task::Task,
     weight::{Element, Values},
 };
 
@@ -26,27 +25,6 @@ const FEW_TILES: usize = 4;
 #[repr(align(64))]
 struct Panel([u32; DEPTH * WIDEST]);
 
-/// Some columns of some rows of a product, the work of one thread.
-pub(super) struct PanelTask<'a> {
-    pub(super) form: Form,
-    /// The whole weight, and the length of its rows.
-    pub(super) w: Values<'a>,
-    pub(super) w_cols: usize,
-    /// Weights in one reduction.
-    pub(super) depth: usize,
-    /// Columns of the result to compute.
-    pub(super) columns: Range<usize>,
-    /// Rows of activations as cells, `x_stride` apart ([`Form::Tn`]: from one of their cells to the
-    /// next), and of the result, `y_stride` apart.
-    pub(super) rows: usize,
-    pub(super) x: *const u32,
-    pub(super) x_stride: usize,
-    pub(super) y: *mut f32,
-    pub(super) y_stride: usize,
-    /// Whether to add to the result or to overwrite it.
-    pub(super) add: bool,
-}
-
 /// Computes the task's part of the result.
 ///
 /// Each entry is a sum over blocks of the reduction, in order, of sums over the cells of a block,
@@ -56,7 +34,7 @@ pub(super) struct PanelTask<'a> {
 /// The processor has the features of `L`. `x` has `rows` rows of as many cells as `depth` weights
 /// take, `y` has `rows` rows in which nobody else touches `columns`.
 #[inline(always)]
-pub(super) unsafe fn panels<L: Lanes>(task: &PanelTask<'_>, tile: TileFn) {
+pub(super) unsafe fn panels<L: Lanes>(task: &Task<'_>, tile: TileFn) {
     // SAFETY: the caller's promises are passed on.
     unsafe {
         match task.w {
@@ -68,7 +46,7 @@ pub(super) unsafe fn panels<L: Lanes>(task: &PanelTask<'_>, tile: TileFn) {
 }
 
 #[inline(always)]
-unsafe fn panels_of<'a, L: Lanes, S: Source<'a>>(task: &PanelTask<'_>, w: S, compute: TileFn) {
+unsafe fn panels_of<'a, L: Lanes, S: Source<'a>>(task: &Task<'_>, w: S, compute: TileFn) {
     const { assert!(L::WIDTH * L::VECTORS <= WIDEST && L::ROWS <= 8 && L::VECTORS <= 4) };
     let width = L::WIDTH * L::VECTORS;
     let per_cell = S::Element::per_cell::<L>();

@@ -1,10 +1,9 @@
 //! How a weight is stored, and what the kernels make of it.
 
+use super::{lanes::Lanes, quantised::Quantised, rect::Rect};
+use crate::cpu::round;
 use candle_core::{Result, bail};
 use half::{bf16, slice::HalfFloatSliceExt};
-use rayon::prelude::*;
-
-use super::{lanes::Lanes, quantised::Quantised, rect::Rect};
 
 /// A row-major matrix, where it lies.
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +44,7 @@ impl<'a> Matrix<'a> {
     pub fn rounded(&self) -> Option<Vec<bf16>> {
         let Values::F32(values) = self.values else { return None };
         let mut rounded = vec![bf16::ZERO; values.len()];
-        rounded
-            .par_chunks_mut(CONVERTED)
-            .zip(values.par_chunks(CONVERTED))
-            .for_each(|(to, from)| to.convert_from_f32_slice(from));
+        round(values, &mut rounded);
         Some(rounded)
     }
 
@@ -71,9 +67,6 @@ impl<'a> Matrix<'a> {
         }
     }
 }
-
-/// Numbers that a thread converts at a time.
-const CONVERTED: usize = 1 << 16;
 
 pub(super) fn check(len: usize, rows: usize, cols: usize) -> Result<()> {
     if rows.checked_mul(cols) != Some(len) {

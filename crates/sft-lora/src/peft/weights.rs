@@ -8,7 +8,7 @@ use std::{
 use candle_core::{DType, Device, Tensor};
 use safetensors::{SafeTensorError, SafeTensors};
 
-use crate::{LoraConfig, LoraError, atomic};
+use crate::{LoraConfig, LoraError, atomic, serialize_to_file};
 
 /// What PEFT's wrapper modules put in front of a module's path.
 const PREFIX: &str = "base_model.model.";
@@ -101,12 +101,10 @@ pub(super) fn write_safetensors(
         .collect::<Result<_, LoraError>>()?;
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     atomic::write_with(path, |sibling| {
-        safetensors::serialize_to_file(tensors, Some(metadata), sibling).map_err(
-            |error| match error {
-                SafeTensorError::IoError(error) => error.into(),
-                source => LoraError::Safetensors { path: path.to_owned(), source }.into(),
-            },
-        )
+        serialize_to_file(tensors, Some(metadata), sibling).map_err(|error| match error {
+            SafeTensorError::IoError(error) => error.into(),
+            source => LoraError::Safetensors { path: path.to_owned(), source }.into(),
+        })
     })
 }
 

@@ -70,6 +70,14 @@ impl Kept {
             ..self
         }
     }
+
+    /// Gate and input of the feed-forward layer, as the forward pass made them.
+    fn feed_forward(&self) -> Result<[&Buffer; 2]> {
+        match (&self.gate, &self.up) {
+            (Waiting::Whole(gate), Waiting::Whole(up)) => Ok([gate, up]),
+            _ => Err(ModelError::State("a block is finished before it is put away")),
+        }
+    }
 }
 
 impl Block {
@@ -101,13 +109,13 @@ impl Block {
         let mut h = buffers.take(t, width);
         normed(&self.input_norm, x, self.eps, &mut h)?;
         let [mut q, mut k, v] = match queries.picked {
-            None => three(project(&[Q, K, V], &h, t, pass.mode)?),
+            None => array(project(&[Q, K, V], &h, t, pass.mode)?),
             Some(rows) => {
                 let mut made = project(&[K, V], &h, t, pass.mode)?;
                 let mut picked = buffers.take(n, width);
                 cpu::gather(&h, width, rows, &mut picked);
                 made.splice(0..0, project(&[Q], &picked, n, mode)?);
-                three(made)
+                array(made)
             }
         };
         drop(h);
@@ -138,7 +146,7 @@ impl Block {
         normed(&self.post_attention_norm, &mid, self.eps, &mut h)?;
         let made = project(&[GATE, UP], &h, n, mode)?;
         narrow[O] = down;
-        let [gate, up] = two(made).map(Waiting::Whole);
+        let [gate, up] = array(made).map(Waiting::Whole);
         let [q, k, v] = [q, k, v].map(Waiting::Whole);
         Ok(Kept { q, k, v, raw, mid, gate, up, narrow })
     }
@@ -154,12 +162,10 @@ impl Block {
     ) -> Result<Buffer> {
         let (buffers, n) = (pass.buffers, queries.span.len());
         let mode = pass.mode_of(queries.span);
-        let mut inner = buffers.take(n, self.down.weight().in_features());
-        let (Waiting::Whole(gate), Waiting::Whole(up)) = (&kept.gate, &kept.up) else {
-            return Err(ModelError::State("a block is finished before it is put away"));
-        };
+        let width = self.down.weight().in_features();
+        let mut inner = buffers.take(n, width);
+        let [gate, up] = kept.feed_forward()?;
         if round {
-            let width = self.down.weight().in_features();
             let [mut half_gate, mut half_up] = [buffers.take(n, width), buffers.take(n, width)];
             cpu::swiglu_rounding(gate, up, &mut inner, [&mut half_gate, &mut half_up]);
             (kept.gate, kept.up) = (Waiting::Rounded(half_gate), Waiting::Rounded(half_up));
@@ -172,7 +178,8 @@ impl Block {
         Ok(y)
     }
 
-    /// What [`Self::host_finish`] adds to what is kept, without the block's result.
+    /// What [`Self::host_finish`] adds to what is kept, without the block's result: for a block that is
+    /// computed again. It comes before [`Kept::rounded`], as there.
     pub(super) fn host_narrow(
         &self,
         kept: &mut Kept,
@@ -180,12 +187,11 @@ impl Block {
         pass: &Pass<'_>,
     ) -> Result<()> {
         let (buffers, n) = (pass.buffers, queries.span.len());
-        if let (Waiting::Whole(gate), Waiting::Whole(up)) = (&kept.gate, &kept.up) {
-            let mut inner = buffers.take(n, self.down.weight().in_features());
-            cpu::swiglu(gate, up, &mut inner);
-            let mode = pass.mode_of(queries.span);
-            kept.narrow[DOWN] = linear::narrow(&inner, n, &self.down, mode, buffers)?;
-        }
+        let [gate, up] = kept.feed_forward()?;
+        let mut inner = buffers.take(n, self.down.weight().in_features());
+        cpu::swiglu(gate, up, &mut inner);
+        let mode = pass.mode_of(queries.span);
+        kept.narrow[DOWN] = linear::narrow(&inner, n, &self.down, mode, buffers)?;
         Ok(())
     }
 
@@ -205,7 +211,7 @@ impl Block {
         let (buffers, t, n) = (pass.buffers, pass.all.len(), queries.span.len());
         let mode = pass.mode_of(queries.span);
         let (width, inner_width) = (x.len() / t, self.down.weight().in_features());
-        let Kept { q, k, v, raw, mid, gate: gate_kept, up: up_kept, mut narrow } = kept;
+        let Kept { q, k, v, raw, mid, gate: gate_kept, up: up_kept, narrow } = kept;
 
         // Feed-forward: from here on `dy` is the gradient of the result and of the residual stream.
         let mut dinner = buffers.take(n, inner_width);
@@ -222,9 +228,6 @@ impl Block {
                     (gate, up) = (gate_kept.open(), up_kept.open());
                     cpu::swiglu(&gate, &up, &mut inner);
                 }
-            }
-            if narrow[DOWN].is_none() {
-                narrow[DOWN] = linear::narrow(&inner, n, &self.down, mode, buffers)?;
             }
             let down = [(&self.down, &dy[..], narrow[DOWN].as_ref())];
             let dx = Some((To::Fresh, &mut dinner[..]));
@@ -357,12 +360,7 @@ pub(super) fn normed_backward(
     Ok(())
 }
 
-/// Gate and input of the feed-forward layer.
-fn two(made: Vec<Buffer>) -> [Buffer; 2] {
-    made.try_into().unwrap_or_else(|_| unreachable!("two were asked for"))
-}
-
-/// Queries, keys and values.
-fn three(made: Vec<Buffer>) -> [Buffer; 3] {
-    made.try_into().unwrap_or_else(|_| unreachable!("three were asked for"))
+/// The results of `N` layers.
+fn array<const N: usize>(made: Vec<Buffer>) -> [Buffer; N] {
+    made.try_into().unwrap_or_else(|_| unreachable!("one for each layer that was named"))
 }

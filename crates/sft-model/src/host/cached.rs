@@ -9,7 +9,7 @@ use sft_kernels::{
 };
 
 use super::{
-    block::{AttentionArgs, normed},
+    block::AttentionArgs,
     span::{Pass, Span, Tail},
 };
 use crate::{CachedInput, Decoder, Result};
@@ -82,22 +82,15 @@ impl Decoder {
         let tail =
             if last.len() == input.ids.len() { None } else { Tail::of(&last, &all, &self.rotary) };
 
-        let mut x = self.host_embed(input.ids)?; // [T, D]
-        for (index, block) in self.blocks.iter().enumerate() {
-            let is_last = index + 1 == self.blocks.len();
-            let queries = pass.queries(if is_last { tail.as_ref() } else { None });
-            let mut kept = block.host_kept(&x, queries, &pass, |args, out| {
-                over_cache(args, index, input.slots, slots, out)
-            })?;
-            x = block.host_finish(&mut kept, queries, &pass, false)?;
-        }
+        let x = self.host_forward(input.ids, &pass, tail.as_ref(), |layer, args, out| {
+            over_cache(args, layer, input.slots, slots, out)
+        })?;
         for (span, &slot) in borders.windows(2).zip(input.slots) {
             slots[slot].tokens += (span[1] - span[0]) as usize;
         }
 
         let (rows, vocab) = (last.len(), self.head.out_features());
-        let mut normal = self.buffers.take(rows, self.config().hidden_size);
-        normed(&self.final_norm, &x, self.config().rms_norm_eps, &mut normal)?;
+        let normal = self.host_normed(&x)?;
         let mut logits = vec![0.0; rows * vocab];
         matmul_nt(&normal, rows, &self.head.lock().matrix()?, Start::Zero, &mut logits)?;
         Ok(Tensor::from_vec(logits, (rows, vocab), self.device())?)

@@ -10,7 +10,7 @@ use sft_kernels::{
 };
 
 use super::{
-    block::{Kept, among_rows, normed, normed_backward},
+    block::{AttentionArgs, Kept, among_rows, normed, normed_backward},
     span::{Pass, Span, Tail},
 };
 use crate::{
@@ -114,9 +114,7 @@ impl Decoder {
                 kept
             } else {
                 let mut kept = block.host_kept(&x, queries, &pass, among_rows)?;
-                if rounds {
-                    block.host_narrow(&mut kept, queries, &pass)?; // from what is not rounded yet
-                }
+                block.host_narrow(&mut kept, queries, &pass)?;
                 put_away(kept)
             };
             match block.host_backward(dx, &x, kept, queries, &pass, index > first, grads)? {
@@ -135,18 +133,38 @@ impl Decoder {
             check_rows(rows, all.len())?;
         }
         let tail = rows.and_then(|rows| Tail::of(rows, &all, &self.rotary));
-        let mut x = self.host_embed(input.ids)?;
-        for (index, block) in self.blocks.iter().enumerate() {
-            let is_last = index + 1 == self.blocks.len();
-            let queries = pass.queries(if is_last { tail.as_ref() } else { None });
-            let mut kept = block.host_kept(&x, queries, &pass, among_rows)?;
-            x = block.host_finish(&mut kept, queries, &pass, false)?;
-        }
+        let among = |_, args: &AttentionArgs<'_>, out: &mut [f32]| among_rows(args, out);
+        let mut x = self.host_forward(input.ids, &pass, tail.as_ref(), among)?;
         if let (Some(rows), None) = (rows, tail) {
             x = self.host_rows(&x, rows);
         }
-        let mut normal = self.take_like(&x);
-        normed(&self.final_norm, &x, self.config().rms_norm_eps, &mut normal)?;
+        self.host_normed(&x)
+    }
+
+    /// All blocks, without a backward pass; the last one computes the tail, if there is one. `attend`
+    /// is told the number of the block.
+    pub(super) fn host_forward(
+        &self,
+        ids: &[u32],
+        pass: &Pass<'_>,
+        tail: Option<&Tail>,
+        mut attend: impl FnMut(usize, &AttentionArgs<'_>, &mut [f32]) -> Result<()>,
+    ) -> Result<Buffer> {
+        let mut x = self.host_embed(ids)?; // [T, D]
+        for (index, block) in self.blocks.iter().enumerate() {
+            let is_last = index + 1 == self.blocks.len();
+            let queries = pass.queries(if is_last { tail } else { None });
+            let attend = |args: &AttentionArgs<'_>, out: &mut [f32]| attend(index, args, out);
+            let mut kept = block.host_kept(&x, queries, pass, attend)?;
+            x = block.host_finish(&mut kept, queries, pass, false)?;
+        }
+        Ok(x)
+    }
+
+    /// Rows after the final normalisation.
+    pub(super) fn host_normed(&self, x: &[f32]) -> Result<Buffer> {
+        let mut normal = self.take_like(x);
+        normed(&self.final_norm, x, self.config().rms_norm_eps, &mut normal)?;
         Ok(normal)
     }
 
@@ -158,8 +176,7 @@ impl Decoder {
     /// The loss of rows `[N, D]` that are not normalised yet, and its gradient.
     fn host_loss(&self, x: &[f32], labels: &[u32]) -> Result<(f64, Buffer)> {
         let (width, eps) = (self.config().hidden_size, self.config().rms_norm_eps);
-        let mut normal = self.take_like(x);
-        normed(&self.final_norm, x, eps, &mut normal)?;
+        let normal = self.host_normed(x)?;
         let mut dnormal = self.take_like(x);
         let nll = self.host_head(&normal, labels, Some(&mut dnormal))?;
         let mut dx = self.buffers.zeros(x.len() / width, width);
@@ -210,7 +227,7 @@ impl Decoder {
     }
 
     /// Embeddings of token ids, `[T, D]`.
-    pub(super) fn host_embed(&self, ids: &[u32]) -> Result<Buffer> {
+    fn host_embed(&self, ids: &[u32]) -> Result<Buffer> {
         let rows: Tensor = self.embed(ids)?;
         Ok(self.buffers.copy(Locked::new(&rows).values()?, self.config().hidden_size))
     }

@@ -7,7 +7,7 @@ mod pass;
 mod shelves;
 
 use candle_core::{DType, Device};
-use sft_kernels::matmul::{reference, rounds_activations};
+use sft_kernels::matmul::{packs_activations, reference};
 use sft_lora::LoraConfig;
 
 use crate::{ModelConfig, Recompute, Result, modules::MODULES, runtime::Quantize};
@@ -269,7 +269,7 @@ impl TrainingShape {
     /// Activations as the products read them, where those round them: of all that are multiplied side
     /// by side.
     fn packed_bytes(&self) -> u64 {
-        if !(self.rounds && rounds_activations()) {
+        if !(self.rounds && packs_activations()) {
             return 0;
         }
         let widest = (2 * self.inner).max(self.queries + 2 * self.keys).max(self.hidden);

@@ -81,12 +81,10 @@ impl Walk<'_> {
             let index = first + index;
             let kept = kept.unwrap_or_else(|| {
                 let mut kept = self.kept(index);
-                if self.shape.rounds {
-                    let n = self.rows(index);
-                    let inner = self.shelves.take(n, self.shape.inner);
-                    kept.narrow.extend(self.down(index, DOWN, n));
-                    self.put([inner]);
-                }
+                let n = self.rows(index);
+                let inner = self.shelves.take(n, self.shape.inner);
+                kept.narrow.extend(self.down(index, DOWN, n));
+                self.put([inner]);
                 self.put_away(kept)
             });
             dx = self.backward(index, dx, kept, index > first);
@@ -180,12 +178,9 @@ impl Walk<'_> {
     fn backward(&mut self, index: usize, dy: Held, kept: Kept, need_dx: bool) -> Held {
         let (t, n, width) = (self.t, self.rows(index), self.shape.hidden);
         let (q_width, k_width) = (self.shape.queries, self.shape.keys);
-        let Kept { wide, q, k, v, mid, gate, up, mut narrow } = kept;
+        let Kept { wide, q, k, v, mid, gate, up, narrow } = kept;
         let [gate, up] = [gate, up].map(|held| self.open(held));
         let [dinner, inner] = self.pair(n, self.shape.inner);
-        if narrow.len() < self.shape.ranks[index].iter().filter(|&&r| r > 0).count() {
-            narrow.extend(self.down(index, DOWN, n));
-        }
         self.linear_backward(index, DOWN, n);
         self.put([inner]);
         self.put([dinner]);
