@@ -26,7 +26,8 @@ const DOCUMENTS: [&str; 7] = [
 ];
 
 /// Flags of cargo, of the examples and of llama.cpp.
-const OTHER_FLAGS: [&str; 7] = ["workspace", "path", "example", "min", "help", "version", "lora"];
+const OTHER_FLAGS: [&str; 9] =
+    ["workspace", "path", "example", "min", "help", "version", "lora", "release", "features"];
 
 #[test]
 fn every_flag_that_is_named_exists() {

@@ -1,5 +1,6 @@
 //! `sft_config.json`: what inference needs to build the training prompt again.
 
+use crate::limited::{SETTINGS, read_limited};
 use crate::{DatasetError, PromptTemplate};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -44,7 +45,7 @@ impl SftConfig {
     /// If the file cannot be read, or is not JSON with these keys.
     pub fn load(dir: &Path) -> Result<Self, DatasetError> {
         let path = dir.join(Self::FILE_NAME);
-        let bytes = std::fs::read(&path)
+        let bytes = read_limited(&path, SETTINGS)
             .map_err(|source| DatasetError::Read { path: path.clone(), source })?;
         serde_json::from_slice(&bytes).map_err(|source| DatasetError::Config { path, source })
     }

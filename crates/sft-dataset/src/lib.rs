@@ -5,6 +5,7 @@ mod batch;
 mod config;
 mod error;
 mod example;
+pub mod limited;
 mod permutation;
 mod prompt;
 mod random;

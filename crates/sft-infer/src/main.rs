@@ -9,12 +9,11 @@ mod evaluate;
 mod notes;
 mod output;
 mod partial;
+mod privacy;
 mod run;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::Args;
 
@@ -28,9 +27,9 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => error.exit(), // also --help and --version
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    privacy::protect();
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(privacy::log_filter())
         .with_writer(io::stderr)
         .with_ansi(colours())
         .with_target(false)

@@ -1,10 +1,12 @@
 //! Where notes come from.
 
-use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
-use sft_dataset::NoteRow;
+use sft_dataset::{
+    NoteRow,
+    limited::{ROWS, read_limited},
+};
 
 use crate::cli::Args;
 use crate::error::Error;
@@ -57,7 +59,7 @@ impl Notes {
             return Err(Error::NoNote);
         }
         let mut bytes = Vec::new();
-        stdin.lock().read_to_end(&mut bytes).map_err(|source| Error::Io {
+        stdin.lock().take(ROWS).read_to_end(&mut bytes).map_err(|source| Error::Io {
             action: "read",
             what: "standard input".to_owned(),
             remedy: "give the note with --clinical-note or --input-file",
@@ -93,7 +95,7 @@ fn without_bom(bytes: &[u8]) -> &[u8] {
 
 /// A note a line; lines without text count but are no notes.
 fn lines(path: &Path) -> Result<(Vec<Note>, usize), Error> {
-    let bytes = fs::read(path).map_err(|source| Error::Io {
+    let bytes = read_limited(path, ROWS).map_err(|source| Error::Io {
         action: "read",
         what: path.display().to_string(),
         remedy: "check the path of --input-file",

@@ -5,7 +5,7 @@ use super::*;
 fn read(name: &str, bytes: &[u8]) -> Result<Notes, Error> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
-    fs::write(&path, bytes).unwrap();
+    std::fs::write(&path, bytes).unwrap();
     Notes::from_file(&path)
 }
 

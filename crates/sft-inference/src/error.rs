@@ -31,6 +31,18 @@ pub enum InferenceError {
         #[source]
         source: Box<sft_model::source::SourceError>,
     },
+    /// An adapter from the hub names a folder of this machine as its base.
+    #[error(
+        "the adapter {} was fetched from the hub and names a local folder as its base, `{base}`: give the base yourself \
+         (--base-model)",
+        adapter.display()
+    )]
+    LocalBase {
+        /// The adapter's folder.
+        adapter: PathBuf,
+        /// The folder that it names.
+        base: String,
+    },
     /// A base was given for a folder that is a model itself.
     #[error(
         "{} has no adapter_config.json, so it is a model and not an adapter: leave out the base \

@@ -20,12 +20,13 @@ impl OpenOptions {
     pub fn fetched(&self, on_event: OnEvent<'_>) -> Result<Self, InferenceError> {
         let mut options = self.clone();
         let source = &mut options.source;
+        let fetched = is_on_hub(&self.model_path);
         options.model_path = folder(&self.model_path, Wanted::AdapterOrModel, source, on_event)?;
         let adapter = &options.model_path;
         if adapter.join("adapter_config.json").is_file() {
             let base = match &self.base_model {
                 Some(base) => folder(base, Wanted::Model, source, on_event)?,
-                None => named_base(adapter, source, on_event)?,
+                None => named_base(adapter, fetched, source, on_event)?,
             };
             options.base_model = Some(base);
         }
@@ -38,6 +39,10 @@ impl OpenOptions {
     }
 }
 
+fn is_on_hub(name: &Path) -> bool {
+    name.to_str().is_some_and(|name| matches!(Place::of(name, &mut |_| {}), Ok(Place::Hub(_))))
+}
+
 /// The folder of a name. A revision that it took is used up.
 fn folder(
     given: &Path,
@@ -46,20 +51,23 @@ fn folder(
     on_event: OnEvent<'_>,
 ) -> Result<PathBuf, InferenceError> {
     let Some(name) = given.to_str() else { return Ok(given.to_owned()) };
-    let is_on_hub = matches!(Place::of(name, &mut |_| {}), Ok(Place::Hub(_)));
-    let revision = if is_on_hub { options.revision.take() } else { None };
+    let revision = if is_on_hub(given) { options.revision.take() } else { None };
     let options = SourceOptions { revision, ..options.clone() };
     Ok(locate(name, wanted, &options, on_event).map_err(ModelError::from)?)
 }
 
-/// The base model that an adapter names.
+/// The base model that an adapter names. One that was `fetched` has no say over which files of this machine are read.
 fn named_base(
     adapter: &Path,
+    fetched: bool,
     options: &mut SourceOptions,
     on_event: OnEvent<'_>,
 ) -> Result<PathBuf, InferenceError> {
     let config = PeftConfig::read(adapter)?;
     let base = config.base_model_name_or_path.unwrap_or_else(|| "(none named)".to_owned());
+    if fetched && matches!(Place::of(&base, &mut |_| {}), Ok(Place::Folder(_))) {
+        return Err(InferenceError::LocalBase { adapter: adapter.to_owned(), base });
+    }
     if options.revision.is_none() {
         options.revision = config.revision;
     }

@@ -1,5 +1,7 @@
 //! Causal attention over a padding-free batch.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, bail};
 
 use crate::{
@@ -51,18 +53,31 @@ pub fn causal_attention(
             spec.cu_seqlens_k
         )
     }
-    if takes(&[q, k, v]) {
+    #[cfg(feature = "cuda")]
+    let fused = crate::cuda::attention_takes(&[q, k, v]) || takes(&[q, k, v]);
+    #[cfg(not(feature = "cuda"))]
+    let fused = takes(&[q, k, v]);
+    if fused {
         let head_dim = q.dim(D::Minus1)?;
         if k.dims() != v.dims() || k.dim(D::Minus1)? != head_dim {
             bail!("attention: q {:?}, k {:?}, v {:?}", q.shape(), k.shape(), v.shape())
         }
-        let op = CausalAttention(AttentionShape::new(heads, kv_heads, head_dim, spec)?);
+        let op = CausalAttention {
+            shape: AttentionShape::new(heads, kv_heads, head_dim, spec)?,
+            #[cfg(feature = "cuda")]
+            attended: std::sync::OnceLock::new(),
+        };
         return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op);
     }
     composed(q, k, v, spec)
 }
 
-struct CausalAttention(AttentionShape);
+struct CausalAttention {
+    shape: AttentionShape,
+    /// What the forward pass on a GPU leaves for the backward pass.
+    #[cfg(feature = "cuda")]
+    attended: std::sync::OnceLock<crate::cuda::Attended>,
+}
 
 impl CustomOp3 for CausalAttention {
     fn name(&self) -> &'static str {
@@ -80,24 +95,50 @@ impl CustomOp3 for CausalAttention {
     ) -> Result<(CpuStorage, Shape)> {
         let inputs = [slice(q, q_layout)?, slice(k, k_layout)?, slice(v, v_layout)?];
         let mut out = vec![0.0; inputs[0].len()];
-        attention(&self.0, inputs, &mut out)?;
+        attention(&self.shape, inputs, &mut out)?;
         Ok((CpuStorage::F32(out), q_layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        q: &CudaStorage,
+        q_layout: &Layout,
+        k: &CudaStorage,
+        k_layout: &Layout,
+        v: &CudaStorage,
+        v_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let inputs = [(q, q_layout), (k, k_layout), (v, v_layout)];
+        let (out, shape, attended) = crate::cuda::attention(&self.shape, inputs)?;
+        // An operation runs forward once.
+        self.attended.get_or_init(|| attended);
+        Ok((out, shape))
+    }
+
+    #[cfg_attr(not(feature = "cuda"), expect(unused_variables))]
     fn bwd(
         &self,
         q: &Tensor,
         k: &Tensor,
         v: &Tensor,
-        _y: &Tensor,
+        out: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if let Some(attended) = self.attended.get() {
+            let inputs = [q, k, v];
+            let gradients =
+                crate::cuda::attention_backward(&self.shape, inputs, out, &dy, attended)?;
+            let [dq, dk, dv] = gradients.map(Some);
+            return Ok((dq, dk, dv));
+        }
         let [qs, ks, vs, dys] = [q, k, v, &dy].map(Locked::new);
         let inputs = [qs.values()?, ks.values()?, vs.values()?];
         let [mut dq, mut dk, mut dv] = inputs.map(|input| vec![0.0; input.len()]);
         let gradients = [&mut dq[..], &mut dk[..], &mut dv[..]];
-        attention_backward(&self.0, inputs, dys.values()?, gradients, None)?;
+        attention_backward(&self.shape, inputs, dys.values()?, gradients, None)?;
         let tensor =
             |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
         Ok((tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?))

@@ -66,6 +66,11 @@ fn chunk(
     with_gradient: bool,
 ) -> Result<(f64, Option<Tensor>)> {
     let logits = head.forward(rows)?;
+    #[cfg(feature = "cuda")]
+    if crate::cuda::takes(&[&logits]) {
+        let nll = crate::cuda::cross_entropy(&logits, labels, with_gradient)?;
+        return Ok((nll, with_gradient.then_some(logits)));
+    }
     if takes(&[rows, &logits]) {
         let mut values = logits.flatten_all()?.to_vec1::<f32>()?;
         let nll = cross_entropy(&mut values, labels, head.out_features(), with_gradient);

@@ -102,6 +102,14 @@ impl FrozenWeight {
         matches!(self.0, Stored::Mapped(_))
     }
 
+    /// The file in which the weight lies, if it is mapped.
+    pub fn mapped_file(&self) -> Option<&Arc<MappedFile>> {
+        match &self.0 {
+            Stored::Mapped(matrix) => Some(matrix.file()),
+            Stored::Dense(_) | Stored::Quantised(_) => None,
+        }
+    }
+
     /// Rows of the matrix.
     pub fn out_features(&self) -> usize {
         match &self.0 {

@@ -12,9 +12,13 @@ mod attention;
 mod base_product;
 pub mod cpu;
 mod cross_entropy;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod dropout;
 mod frozen;
 mod frozen_linear;
+mod fused;
+pub mod launch;
 mod lora_linear;
 mod mapped;
 mod mapped_matrix;
@@ -26,8 +30,9 @@ mod rope;
 mod swiglu;
 
 pub use attention::{AttentionSpec, causal_attention};
+pub use cpu::Dropout;
 pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
-pub use dropout::{DropoutStream, Rows, dropout_mask};
+pub use dropout::{DropoutStream, Rows};
 pub use frozen::{FrozenWeight, LockedWeight};
 pub use frozen_linear::frozen_linear;
 pub use lora_linear::{LoraOperands, lora_linear};

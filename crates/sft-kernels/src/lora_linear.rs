@@ -6,7 +6,7 @@ use candle_core::{
 };
 
 use crate::{
-    FrozenWeight,
+    Dropout, FrozenWeight,
     base_product::{BaseProduct, frozen_bias},
     frozen_linear::as_rows,
 };
@@ -20,8 +20,8 @@ pub struct LoraOperands<'a> {
     pub b: &'a Tensor,
     /// Factor of the adapter's contribution (`lora_alpha / r`); the base is not scaled.
     pub scale: f64,
-    /// Dropout on the input of `a`: `[T, in]` of 0 and `1 / (1 - p)`, or none.
-    pub mask: Option<&'a Tensor>,
+    /// Dropout on the input of `a`, of as many rows as `x` has when it is flattened to `[T, in]`.
+    pub dropout: Option<Dropout<'a>>,
 }
 
 /// `y = x W^T + bias + scale * (mask . x) A^T B^T` (Hu et al., 2021), differentiable in `x`, `A`
@@ -52,19 +52,25 @@ pub fn lora_linear(
             w.in_features()
         )
     }
-    if let Some(mask) = lora.mask.filter(|mask| mask.dims() != rows.dims()) {
-        bail!("a dropout mask {:?} for an input {:?}", mask.shape(), rows.shape())
+    if let Some(dropout) = lora.dropout.filter(|dropout| dropout.rows() != rows.dims()[0]) {
+        bail!("a dropout of {} rows for an input {:?}", dropout.rows(), rows.shape())
     }
-    let op = LoraLinear {
-        w: w.clone(),
-        bias: bias.map(|bias| frozen_bias(bias, x, w)).transpose()?,
-        scale: lora.scale,
-        mask: lora.mask.map(Tensor::detach),
-    };
+    let (a, b) = (lora.a.contiguous()?, lora.b.contiguous()?);
+    let bias = bias.map(|bias| frozen_bias(bias, x, w)).transpose()?;
     dims.push(w.out_features());
-    rows.apply_op3(&lora.a.contiguous()?, &lora.b.contiguous()?, op)?.reshape(dims)
+    #[cfg(feature = "cuda")]
+    if crate::cuda::lora_takes(&rows, &a, &b) {
+        let (w, scale) = (w.clone(), lora.scale);
+        let dropout = lora.dropout.as_ref();
+        let dropout = dropout.map(|d| crate::cuda::Rows::new(d, x.device())).transpose()?;
+        return rows.apply_op3(&a, &b, FusedLora { w, bias, scale, dropout })?.reshape(dims);
+    }
+    let mask = lora.dropout.map(|dropout| dropout.mask(input, a.dtype(), x.device()));
+    let op = LoraLinear { w: w.clone(), bias, scale: lora.scale, mask: mask.transpose()? };
+    rows.apply_op3(&a, &b, op)?.reshape(dims)
 }
 
+/// As a composition of what every backend has.
 struct LoraLinear {
     w: FrozenWeight,
     bias: Option<Tensor>,
@@ -224,6 +230,88 @@ impl CustomOp3 for LoraLinear {
         } else {
             None
         };
+        Ok((dx, Some(da), Some(db)))
+    }
+}
+
+/// The same on a CUDA device: the base is one product of the backend's, the adapter kernels that read the activations as
+/// they are stored.
+#[cfg(feature = "cuda")]
+struct FusedLora {
+    w: FrozenWeight,
+    bias: Option<Tensor>,
+    scale: f64,
+    dropout: Option<crate::cuda::Rows>,
+}
+
+#[cfg(feature = "cuda")]
+impl CustomOp3 for FusedLora {
+    fn name(&self) -> &'static str {
+        "lora-linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        bail!("this operation is one of CUDA devices")
+    }
+
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        a: &CudaStorage,
+        a_layout: &Layout,
+        b: &CudaStorage,
+        b_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        use candle_core::backend::BackendStorage;
+
+        use crate::cuda::{Adapter, View};
+        let (tokens, out) = (x_layout.dims()[0], self.w.out_features());
+        let mut y = x.base_product(x_layout, &self.w)?;
+        if let Some(bias) = self.bias.as_ref().map(Tensor::storage_and_layout) {
+            let (bias, layout) = view!(bias, Cuda);
+            let layout = layout.broadcast_as((tokens, out))?;
+            y = y.binary_impl::<Add>(bias, &Layout::contiguous((tokens, out)), &layout)?;
+        }
+        let adapter = Adapter {
+            a: View::new(a, a_layout)?,
+            b: View::new(b, b_layout)?,
+            r: a_layout.dims()[0],
+            scale: self.scale,
+            dropout: self.dropout.as_ref(),
+        };
+        crate::cuda::lora(x, x_layout, &adapter, (&y, out))?;
+        Ok((y, Shape::from((tokens, out))))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        a: &Tensor,
+        b: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        use crate::cuda::{Adapter, Held};
+        let dy = dy.contiguous()?;
+        let dx = if x.track_op() { Some(self.w.backward(&dy)?) } else { None };
+        let (r, (a, b)) = (a.dims()[0], (Held::new(a), Held::new(b)));
+        let adapter = Adapter {
+            a: a.view()?,
+            b: b.view()?,
+            r,
+            scale: self.scale,
+            dropout: self.dropout.as_ref(),
+        };
+        let [da, db] = crate::cuda::lora_backward(x, &adapter, &dy, dx.as_ref())?;
         Ok((dx, Some(da), Some(db)))
     }
 }

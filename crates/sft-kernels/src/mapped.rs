@@ -4,7 +4,7 @@ use std::{
     fs::{File, Metadata},
     io,
     ops::{Deref, Range},
-    path::Path,
+    path::{Path, PathBuf},
     time::SystemTime,
 };
 
@@ -21,6 +21,7 @@ use memmap2::Mmap;
 pub struct MappedFile {
     map: Mmap,
     file: File,
+    path: PathBuf,
     stamp: Stamp,
 }
 
@@ -39,7 +40,12 @@ impl MappedFile {
         // SAFETY: the map is private to this value and read-only; that nobody shortens or overwrites
         // the file meanwhile is the documented contract.
         let map = unsafe { Mmap::map(&file) }?;
-        Ok(Self { map, file, stamp })
+        Ok(Self { map, file, path: path.into(), stamp })
+    }
+
+    /// Where the file was when it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether the mapped file has kept its length and its time of change since it was opened. A file

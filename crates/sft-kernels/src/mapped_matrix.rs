@@ -40,6 +40,10 @@ impl MappedMatrix {
         (in_place && aligned).then_some(Self { file, start, dtype, rows, cols })
     }
 
+    pub(crate) fn file(&self) -> &Arc<MappedFile> {
+        &self.file
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }

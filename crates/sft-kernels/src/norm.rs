@@ -1,10 +1,12 @@
 //! Root-mean-square normalisation.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
 
-use crate::cpu::{
-    self, Locked,
-    locked::{slice, takes},
+use crate::{
+    cpu::{self, Locked, locked::slice},
+    fused::fused,
 };
 
 /// `x / sqrt(mean(x^2) + eps) * weight` over the last dimension (Zhang and Sennrich, 2019).
@@ -15,7 +17,7 @@ use crate::cpu::{
 /// # Errors
 /// When shapes or devices do not fit.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
-    if takes(&[x, weight]) {
+    if fused(&[x, weight]) {
         if weight.dims1()? != x.dim(D::Minus1)? {
             bail!("a norm of {:?} for an input {:?}", weight.shape(), x.shape())
         }
@@ -50,8 +52,17 @@ impl CustomOp1 for RmsNorm {
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        crate::cuda::rms_norm(x, layout, &self.weight, self.eps)
+    }
+
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return crate::cuda::rms_norm_backward(x, &self.weight, self.eps, &dy).map(Some);
+        }
         let [x_values, weight, dy] = [x, &self.weight, &dy].map(Locked::new);
         let (x_values, mut dx) = (x_values.values()?, vec![0.0; x.elem_count()]);
         cpu::rms_norm_backward(x_values, weight.values()?, self.eps, dy.values()?, &mut dx);

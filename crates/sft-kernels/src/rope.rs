@@ -1,10 +1,12 @@
 //! Rotary position embedding.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
 
-use crate::cpu::{
-    self, Locked, Turn,
-    locked::{slice, takes},
+use crate::{
+    cpu::{self, Locked, Turn, locked::slice},
+    fused::fused,
 };
 
 /// Rotates the halves of each head: `[x1 cos - x2 sin, x2 cos + x1 sin]` (Su et al., 2021, in the
@@ -16,7 +18,7 @@ use crate::cpu::{
 /// # Errors
 /// When shapes or devices do not fit.
 pub fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
-    if takes(&[x, cos, sin]) {
+    if fused(&[x, cos, sin]) {
         let (tokens, _, head_dim) = x.dims3()?;
         if [cos, sin].iter().any(|table| table.dims() != [tokens, head_dim / 2]) {
             bail!("angles {:?} for heads {:?}", cos.shape(), x.shape())
@@ -64,9 +66,18 @@ impl CustomOp1 for Rope {
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        crate::cuda::rope(x, layout, [&self.cos, &self.sin])
+    }
+
     /// A rotation back.
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return crate::cuda::rope_back(&dy, [&self.cos, &self.sin]).map(Some);
+        }
         let dx = self.turned(Locked::new(&dy).values()?, x.shape(), Turn::Back)?;
         Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
     }

@@ -1,10 +1,12 @@
 //! The gated activation of Llama-class feed-forward layers.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use crate::cpu::{
-    self, Locked,
-    locked::{slice, takes},
+use crate::{
+    cpu::{self, Locked, locked::slice},
+    fused::fused,
 };
 
 /// `silu(gate) * up` (Shazeer, 2020), differentiable in both.
@@ -12,7 +14,7 @@ use crate::cpu::{
 /// # Errors
 /// When shapes, types or devices differ.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    if takes(&[gate, up]) {
+    if fused(&[gate, up]) {
         if gate.shape() != up.shape() {
             bail!("a gate {:?} for an input {:?}", gate.shape(), up.shape())
         }
@@ -41,6 +43,17 @@ impl CustomOp2 for Swiglu {
         Ok((CpuStorage::F32(y), gate_layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        gate: &CudaStorage,
+        gate_layout: &Layout,
+        up: &CudaStorage,
+        up_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        crate::cuda::swiglu((gate, gate_layout), (up, up_layout))
+    }
+
     fn bwd(
         &self,
         gate: &Tensor,
@@ -49,6 +62,11 @@ impl CustomOp2 for Swiglu {
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if gate.device().is_cuda() {
+            let [dgate, dup] = crate::cuda::swiglu_backward(gate, up, &dy)?;
+            return Ok((Some(dgate), Some(dup)));
+        }
         let owned = |x: &Tensor| Locked::new(x).values().map(<[f32]>::to_vec);
         let (mut dgate, mut dup) = (owned(gate)?, owned(up)?);
         cpu::swiglu_backward(&mut dgate, &mut dup, Locked::new(&dy).values()?);

@@ -5,7 +5,10 @@ mod common;
 
 use candle_core::{DType, Tensor, Var};
 use common::{flat, random};
-use sft_kernels::{FrozenWeight, LoraOperands, frozen_linear, linear_cross_entropy, lora_linear};
+use sft_kernels::{
+    Dropout, DropoutStream, FrozenWeight, LoraOperands, Rows, frozen_linear, linear_cross_entropy,
+    lora_linear,
+};
 
 /// A bf16 weight, and the same numbers in f64.
 fn pair(stream: u64, out: usize, input: usize) -> (FrozenWeight, FrozenWeight) {
@@ -75,21 +78,22 @@ fn lora_linear_gives_y_dx_da_db() {
     let (out, input, r, t) = (37, 53, 4, 11);
     let (narrow, wide) = pair(1, out, input);
     let (bias32, bias) = both(2, &[out]);
-    let (mask32, mask) = both(6, &[t, input]);
-    let run = |w: &FrozenWeight, bias: &Tensor, mask: &Tensor, dtype: DType| {
+    let rows = Rows { example: &[5; 11], position: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10] };
+    let dropout = Dropout::new(DropoutStream { seed: 3, step: 4 }, "m", rows, 0.4).unwrap();
+    let run = |w: &FrozenWeight, bias: &Tensor, dtype: DType| {
         let var = |stream, shape: &[usize]| {
             Var::from_tensor(&random(stream, shape).to_dtype(dtype).unwrap()).unwrap()
         };
         let (x, a, b) = (var(3, &[t, input]), var(4, &[r, input]), var(5, &[out, r]));
-        let lora = LoraOperands { a: &a, b: &b, scale: 1.75, mask: Some(mask) };
+        let lora = LoraOperands { a: &a, b: &b, scale: 1.75, dropout: Some(dropout) };
         let y = lora_linear(&x, w, Some(bias), &lora).unwrap();
         let dy = random(7, y.dims()).to_dtype(dtype).unwrap();
         let store = (&y * &dy).unwrap().sum_all().unwrap().backward().unwrap();
         let gradient = |var: &Var| store.get(var).unwrap().clone();
         [y.clone(), gradient(&x), gradient(&a), gradient(&b)]
     };
-    let expected = run(&wide, &bias, &mask, DType::F64);
-    let computed = run(&narrow, &bias32, &mask32, DType::F32);
+    let expected = run(&wide, &bias, DType::F64);
+    let computed = run(&narrow, &bias32, DType::F32);
     // A and B never meet a bf16.
     for ((computed, expected), bound) in
         computed.iter().zip(&expected).zip([BOUND, BOUND, 1e-5, 1e-5])

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device};
-use sft_kernels::{DropoutStream, Rows, dropout_mask};
+use sft_kernels::{Dropout, DropoutStream, Rows};
 
 fn mask(
     stream: DropoutStream,
@@ -12,7 +12,8 @@ fn mask(
     p: f64,
 ) -> Vec<Vec<f32>> {
     let rows = Rows { example, position };
-    dropout_mask(stream, module, rows, 37, p, DType::F32, &Device::Cpu).unwrap().to_vec2().unwrap()
+    let dropout = Dropout::new(stream, module, rows, p).unwrap();
+    dropout.mask(37, DType::F32, &Device::Cpu).unwrap().to_vec2().unwrap()
 }
 
 const STREAM: DropoutStream = DropoutStream { seed: 42, step: 7 };
@@ -52,6 +53,6 @@ fn rate_and_scale_are_exact() {
 fn a_probability_outside_its_range_is_refused() {
     for p in [-0.1, 1.0, f64::NAN] {
         let rows = Rows { example: &[0], position: &[0] };
-        assert!(dropout_mask(STREAM, "m", rows, 4, p, DType::F32, &Device::Cpu).is_err());
+        assert!(Dropout::new(STREAM, "m", rows, p).is_err());
     }
 }

@@ -6,7 +6,7 @@ mod common;
 use candle_core::{DType, Device, Tensor, Var};
 use common::{check_gradients, difference, flat, random};
 use sft_kernels::{
-    AttentionSpec, DropoutStream, FrozenWeight, LoraOperands, Rows, causal_attention, dropout_mask,
+    AttentionSpec, Dropout, DropoutStream, FrozenWeight, LoraOperands, Rows, causal_attention,
     frozen_linear, linear_cross_entropy, lora_linear, rms_norm, rope, swiglu,
 };
 
@@ -49,11 +49,11 @@ fn lora_linear_gives_dx_da_db() {
     let (w, bias) = (frozen(1, 5, 6), random(2, &[5]));
     let rows = Rows { example: &[7, 7, 9, 9], position: &[0, 1, 0, 1] };
     let stream = DropoutStream { seed: 3, step: 4 };
-    let mask = dropout_mask(stream, "m", rows, 6, 0.3, DType::F64, &Device::Cpu).unwrap();
+    let dropout = Dropout::new(stream, "m", rows, 0.3).unwrap();
     let inputs = [random(3, &[4, 6]), random(4, &[2, 6]), random(5, &[5, 2])];
-    for mask in [None, Some(&mask)] {
+    for dropout in [None, Some(dropout)] {
         check_gradients(&inputs, |t| {
-            let lora = LoraOperands { a: &t[1], b: &t[2], scale: 1.75, mask };
+            let lora = LoraOperands { a: &t[1], b: &t[2], scale: 1.75, dropout };
             lora_linear(&t[0], &w, Some(&bias), &lora)
         });
     }
@@ -63,15 +63,14 @@ fn lora_linear_gives_dx_da_db() {
 fn lora_linear_scales_and_drops_the_delta_alone() {
     let w = random(1, &[5, 6]);
     let (x, a, b) = (random(3, &[4, 6]), random(4, &[2, 6]), random(5, &[5, 2]));
-    let mask = Tensor::new(&[[2f64, 0., 2., 2., 0., 2.]], &Device::Cpu)
-        .unwrap()
-        .broadcast_as((4, 6))
-        .unwrap();
+    let rows = Rows { example: &[7, 7, 9, 9], position: &[0, 1, 0, 1] };
+    let dropout = Dropout::new(DropoutStream { seed: 3, step: 4 }, "m", rows, 0.4).unwrap();
+    let mask = dropout.mask(6, DType::F64, &Device::Cpu).unwrap();
     let base = x.matmul(&w.t().unwrap()).unwrap();
     let delta =
         (&x * &mask).unwrap().matmul(&a.t().unwrap()).unwrap().matmul(&b.t().unwrap()).unwrap();
     let expected = (base + (delta * 1.75).unwrap()).unwrap();
-    let lora = LoraOperands { a: &a, b: &b, scale: 1.75, mask: Some(&mask) };
+    let lora = LoraOperands { a: &a, b: &b, scale: 1.75, dropout: Some(dropout) };
     let y = lora_linear(&x, &FrozenWeight::from_tensor(&w).unwrap(), None, &lora).unwrap();
     assert!(difference(&y, &expected) < 1e-14);
 }

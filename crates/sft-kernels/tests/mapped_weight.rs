@@ -52,7 +52,7 @@ fn results(w: &FrozenWeight) -> Vec<Vec<u64>> {
     let mut results = Vec::new();
     for t in [1, 11, 40] {
         let (x, a, b) = (var(2, &[t, IN]), var(3, &[4, IN]), var(4, &[OUT, 4]));
-        let lora = LoraOperands { a: &a, b: &b, scale: 1.75, mask: None };
+        let lora = LoraOperands { a: &a, b: &b, scale: 1.75, dropout: None };
         for y in [frozen_linear(&x, w, None).unwrap(), lora_linear(&x, w, None, &lora).unwrap()] {
             let dy = random(5, y.dims()).to_dtype(DType::F32).unwrap();
             let store = (&y * &dy).unwrap().sum_all().unwrap().backward().unwrap();

@@ -4,6 +4,7 @@
 mod atomic;
 mod config;
 mod error;
+pub mod limited;
 mod linear;
 pub mod peft;
 mod safetensors_file;
@@ -13,5 +14,5 @@ pub mod torch_file;
 pub use config::LoraConfig;
 pub use error::LoraError;
 pub use linear::LoraLinear;
-pub use safetensors_file::serialize_to_file;
+pub use safetensors_file::{open_safetensors, serialize_to_file};
 pub use targets::TargetModules;

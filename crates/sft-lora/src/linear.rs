@@ -3,8 +3,7 @@
 use candle_core::{DType, Module, Tensor, Var};
 use candle_nn::Linear;
 use sft_kernels::{
-    DropoutStream, FrozenWeight, LoraOperands, Rows, dropout_mask, frozen_linear, lora_linear,
-    random,
+    Dropout, DropoutStream, FrozenWeight, LoraOperands, Rows, frozen_linear, lora_linear, random,
 };
 
 use crate::{LoraConfig, LoraError};
@@ -134,19 +133,13 @@ impl LoraLinear {
             let module = self.module.clone();
             return Err(candle_core::Error::wrap(LoraError::AlreadyMerged { module }));
         }
-        let mask = match dropout {
-            Some((stream, rows)) if self.dropout > 0.0 => Some(dropout_mask(
-                stream,
-                &self.module,
-                rows,
-                self.base.in_features(),
-                self.dropout,
-                self.a.dtype(),
-                self.base.device(),
-            )?),
+        let dropout = match dropout {
+            Some((stream, rows)) if self.dropout > 0.0 => {
+                Some(Dropout::new(stream, &self.module, rows, self.dropout)?)
+            }
             _ => None,
         };
-        self.apply(x, &self.a, &self.b, mask.as_ref())
+        self.apply(x, &self.a, &self.b, dropout)
     }
 
     /// `x` `[..., in]` to `[..., out]`, without dropout and with `A` and `B` outside the graph. A
@@ -175,9 +168,9 @@ impl LoraLinear {
         x: &Tensor,
         a: &Tensor,
         b: &Tensor,
-        mask: Option<&Tensor>,
+        dropout: Option<Dropout<'_>>,
     ) -> candle_core::Result<Tensor> {
-        let lora = LoraOperands { a, b, scale: self.scale, mask };
+        let lora = LoraOperands { a, b, scale: self.scale, dropout };
         lora_linear(x, &self.base, self.bias.as_ref(), &lora)
     }
 

@@ -2,7 +2,23 @@
 
 use std::{collections::HashMap, fmt::Display, fs::File, path::Path};
 
-use safetensors::{SafeTensorError, View};
+use safetensors::{SafeTensorError, SafeTensors, View};
+
+/// Most bytes of a header: that of a model with a hundred thousand tensors has as many. (The library takes 100 MB of JSON, which
+/// become several times as much in memory.)
+const HEADER: u64 = 16 << 20;
+
+/// [`SafeTensors::deserialize`] for files from elsewhere: the header is of a size that is its due.
+///
+/// # Errors
+/// When the header is too large, or offsets, sizes, types and shapes do not fit together.
+pub fn open_safetensors(bytes: &[u8]) -> Result<SafeTensors<'_>, SafeTensorError> {
+    let length = bytes.first_chunk().copied().map(u64::from_le_bytes);
+    if length.is_some_and(|length| length > HEADER) {
+        return Err(SafeTensorError::HeaderTooLarge);
+    }
+    SafeTensors::deserialize(bytes)
+}
 
 /// [`safetensors::serialize_to_file`], and the file has the rights that a new one has. (The library's own
 /// replaces it by one that its owner alone may read.)

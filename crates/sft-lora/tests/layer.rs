@@ -6,7 +6,7 @@ mod common;
 use candle_core::{DType, Device, Module, Tensor, Var};
 use candle_nn::Linear;
 use common::{MODULE, assert_close, bits, config, layer, numbers, values};
-use sft_kernels::{DropoutStream, FrozenWeight, Rows, dropout_mask, frozen_linear};
+use sft_kernels::{Dropout, DropoutStream, FrozenWeight, Rows, frozen_linear};
 use sft_lora::{LoraConfig, LoraError, LoraLinear};
 
 const STREAM: DropoutStream = DropoutStream { seed: 5, step: 9 };
@@ -93,7 +93,8 @@ fn reference(lora: &LoraLinear, x: &Tensor, mask: Option<&Tensor>) -> Tensor {
 fn dropout_is_on_the_adapters_input_alone() {
     let lora = layer(DType::F64);
     let x = numbers(7, &[5, 6], DType::F64);
-    let mask = dropout_mask(STREAM, MODULE, ROWS, 6, 0.4, DType::F64, &Device::Cpu).unwrap();
+    let dropout = Dropout::new(STREAM, MODULE, ROWS, 0.4).unwrap();
+    let mask = dropout.mask(6, DType::F64, &Device::Cpu).unwrap();
     let dropped = values(&mask).iter().filter(|&&m| m == 0.0).count();
     assert!((3..27).contains(&dropped), "{dropped} of 30");
     assert!(values(&mask).iter().all(|&m| m == 0.0 || (m - 1.0 / 0.6).abs() < 1e-6));

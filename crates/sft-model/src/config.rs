@@ -1,8 +1,9 @@
 //! `config.json`, in the keys of old and new transformers versions.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
+use sft_lora::limited::{SETTINGS, read_limited};
 
 use crate::{ModelError, Result};
 
@@ -189,8 +190,8 @@ impl ModelConfig {
     /// When the file is missing or broken, or describes a model that [`crate::Decoder`] does not
     /// compute; the message lists what it does.
     pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            fs::read(path).map_err(|source| ModelError::io(path, "read this file", source))?;
+        let text = read_limited(path, SETTINGS)
+            .map_err(|source| ModelError::io(path, "read this file", source))?;
         let json = |source| ModelError::Json { path: path.into(), source };
         let value: serde_json::Value = serde_json::from_slice(&text).map_err(json)?;
         let refuse = |problem: String| ModelError::Config { path: path.into(), problem };
@@ -200,7 +201,7 @@ impl ModelConfig {
             found => {
                 return Err(refuse(format!(
                     "model_type {} is not supported; models of these types are: {}",
-                    found.map_or_else(|| "(missing)".into(), |found| format!("`{found}`")),
+                    found.map_or_else(|| "(missing)".into(), |found| format!("`{found:.60}`")),
                     SUPPORTED.join(", ")
                 )));
             }

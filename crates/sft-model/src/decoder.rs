@@ -1,6 +1,9 @@
 //! The decoder: an embedding, a chain of blocks, a head; and its adapters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use candle_core::{DType, Device, Tensor, Var};
 use sft_kernels::{FrozenWeight, cpu::Buffers, matmul::reference, random::Fnv, rms_norm};
@@ -12,6 +15,7 @@ use crate::{
     projection::{Mode, Projection},
     rotary::Rotary,
     runtime::Quantize,
+    weights::WeightFiles,
 };
 
 /// Number types of a model.
@@ -73,8 +77,27 @@ impl Decoder {
         quantize: Option<Quantize>,
         device: &Device,
     ) -> Result<Self> {
-        let config = dir.config().clone();
-        let weights = dir.weights()?;
+        let model = Self::build(dir.config(), &dir.weights()?, dtype, quantize, device)?;
+        tracing::debug!(path = %dir.path().display(), ?dtype, ?device, "base loaded");
+        Ok(model)
+    }
+
+    /// A model of this shape with random weights, made on the device: for measurements.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn random(config: &ModelConfig, dtype: DType, device: &Device) -> Result<Self> {
+        Self::build(config, &WeightFiles::random(), dtype, None, device)
+    }
+
+    fn build(
+        config: &ModelConfig,
+        weights: &WeightFiles,
+        dtype: DType,
+        quantize: Option<Quantize>,
+        device: &Device,
+    ) -> Result<Self> {
+        let config = config.clone();
         let matrix = |name: &str| {
             weights.load_matrix(name, [config.vocab_size, config.hidden_size], dtype, device)
         };
@@ -85,12 +108,11 @@ impl Decoder {
         let final_norm =
             weights.load("model.norm.weight", &[config.hidden_size], types.activations, device)?;
         let blocks = (0..config.num_hidden_layers)
-            .map(|index| Block::load(&weights, &config, index, types, device))
+            .map(|index| Block::load(weights, &config, index, types, device))
             .collect::<Result<_>>()?;
         weights.check_blocks_are_read(config.num_hidden_layers)?;
         weights.check_unchanged()?;
         let rotary = Rotary::new(&config);
-        tracing::debug!(path = %dir.path().display(), ?dtype, ?device, "base loaded");
         Ok(Self {
             config,
             types,
@@ -130,6 +152,37 @@ impl Decoder {
     /// The type of what passes between the layers.
     pub(crate) fn activation_dtype(&self) -> DType {
         self.types.activations
+    }
+
+    /// Refuses to go on when a file in which weights lie was written to since it was opened.
+    ///
+    /// # Errors
+    /// [`ModelError::Weights`] with the file.
+    pub fn check_unchanged(&self) -> Result<()> {
+        let weights = self.projections().map(Projection::weight);
+        let mut last = None;
+        for file in
+            weights.chain([&self.embedding, &self.head]).filter_map(FrozenWeight::mapped_file)
+        {
+            // Neighbours lie in the same file.
+            if last.is_some_and(|last| Arc::ptr_eq(last, file)) {
+                continue;
+            }
+            last = Some(file);
+            let unchanged = file.is_unchanged().map_err(|source| {
+                ModelError::io(file.path(), "look at the length of this file", source)
+            })?;
+            if !unchanged {
+                return Err(ModelError::Weights {
+                    path: file.path().into(),
+                    problem:
+                        "the file was written to while its weights were in use; put the old one \
+                              back, or start anew"
+                            .into(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Numbers in the base and the adapters; a tied head counts once.

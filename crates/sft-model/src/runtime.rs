@@ -29,9 +29,10 @@ impl DeviceChoice {
     /// # Errors
     /// When this build does not support it, or the machine has none.
     pub fn open(self) -> Result<Device> {
-        let missing = |kind: &str| {
+        let missing = |kind: &str, feature: &str| {
             ModelError::Device(format!(
-                "this build has no {kind} support; use `--device cpu` or `--device auto`"
+                "this build has no {kind} support; build it with `--features {feature}`, or use \
+                 `--device cpu` or `--device auto`"
             ))
         };
         let failed = |error: candle_core::Error| {
@@ -43,9 +44,9 @@ impl DeviceChoice {
             Self::Auto if cuda_is_available() => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
             Self::Auto if metal_is_available() => Ok(Device::new_metal(0).unwrap_or(Device::Cpu)),
             Self::Cpu | Self::Auto => Ok(Device::Cpu),
-            Self::Cuda(_) if !cuda_is_available() => Err(missing("CUDA")),
+            Self::Cuda(_) if !cuda_is_available() => Err(missing("CUDA", "cuda")),
             Self::Cuda(ordinal) => Device::new_cuda(ordinal).map_err(failed),
-            Self::Metal(_) if !metal_is_available() => Err(missing("Metal")),
+            Self::Metal(_) if !metal_is_available() => Err(missing("Metal", "metal")),
             Self::Metal(ordinal) => Device::new_metal(ordinal).map_err(failed),
         }
     }

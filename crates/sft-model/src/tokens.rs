@@ -1,8 +1,9 @@
 //! The few facts about tokens that stand in a model folder's JSON files.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde::{Deserialize, de::DeserializeOwned};
+use sft_lora::limited::{SETTINGS, read_limited};
 
 use crate::{ModelError, Result, config::TokenIds};
 
@@ -86,6 +87,7 @@ pub(crate) fn id_of(path: &Path, token: &str) -> Result<u32> {
 }
 
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = fs::read(path).map_err(|source| ModelError::io(path, "read this file", source))?;
+    let text = read_limited(path, SETTINGS)
+        .map_err(|source| ModelError::io(path, "read this file", source))?;
     serde_json::from_slice(&text).map_err(|source| ModelError::Json { path: path.into(), source })
 }

@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
@@ -12,7 +11,11 @@ use candle_core::{DType, Device, Tensor};
 use safetensors::{SafeTensors, tensor::TensorInfo};
 use serde::Deserialize;
 use sft_kernels::{FrozenWeight, MappedFile, matmul::Quantised};
-use sft_lora::torch_file::TorchFile;
+use sft_lora::{
+    limited::{SETTINGS, read_limited},
+    open_safetensors,
+    torch_file::TorchFile,
+};
 
 use crate::{ModelError, Result, decoder::Types, runtime::Quantize};
 
@@ -24,6 +27,8 @@ pub(crate) struct WeightFiles {
     index: BTreeMap<String, usize>,
     /// What [`WeightFiles::load`] has handed out.
     loaded: RefCell<BTreeSet<String>>,
+    /// No files: every tensor is made up.
+    random: bool,
 }
 
 enum WeightFile {
@@ -47,7 +52,8 @@ struct ShardIndex {
 /// # Errors
 /// When the index cannot be read, or a name in it leads out of the index's folder.
 pub(crate) fn shard_names(index: &Path) -> Result<BTreeSet<String>> {
-    let text = fs::read(index).map_err(|source| ModelError::io(index, "read this file", source))?;
+    let text = read_limited(index, SETTINGS)
+        .map_err(|source| ModelError::io(index, "read this file", source))?;
     let shards: ShardIndex = serde_json::from_slice(&text)
         .map_err(|source| ModelError::Json { path: index.into(), source })?;
     let shards: BTreeSet<String> = shards.weight_map.into_values().collect();
@@ -74,12 +80,27 @@ impl WeightFiles {
         for path in Self::paths(dir)? {
             files.push(WeightFile::open(&path)?);
         }
-        let index = files
-            .iter()
-            .enumerate()
-            .flat_map(|(i, file)| file.names().into_iter().map(move |name| (name, i)))
-            .collect();
-        Ok(Self { dir: dir.into(), files, index, loaded: RefCell::default() })
+        let mut index = BTreeMap::new();
+        for (i, file) in files.iter().enumerate() {
+            for name in file.names() {
+                if index.insert(name.clone(), i).is_some() {
+                    let problem = format!("the tensor `{name}` is in two files; fetch them again");
+                    return Err(ModelError::Weights { path: dir.into(), problem });
+                }
+            }
+        }
+        Ok(Self { dir: dir.into(), files, index, loaded: RefCell::default(), random: false })
+    }
+
+    /// No files, but random matrices and norms of 1, of any name and shape, made where they are used.
+    pub(crate) fn random() -> Self {
+        Self {
+            dir: PathBuf::from("random weights"),
+            files: Vec::new(),
+            index: BTreeMap::new(),
+            loaded: RefCell::default(),
+            random: true,
+        }
     }
 
     /// The weight files of a folder; a shard that its index names must exist.
@@ -121,7 +142,7 @@ impl WeightFiles {
 
     /// One tensor as it is stored.
     pub(crate) fn stored(&self, name: &str) -> Result<Tensor> {
-        self.file_of(name)?.tensor(name)
+        self.file_of(name)?.tensor(name, &Device::Cpu)
     }
 
     /// Size of one tensor in its file.
@@ -152,9 +173,16 @@ impl WeightFiles {
         dtype: DType,
         device: &Device,
     ) -> Result<Tensor> {
-        let tensor = self.stored(name)?;
+        if self.random {
+            let made = match shape {
+                [_] => Tensor::ones(shape, DType::F32, device)?,
+                _ => Tensor::randn(0f32, 0.02, shape, device)?,
+            };
+            return Ok(made.to_dtype(dtype)?);
+        }
+        let tensor = self.file_of(name)?.tensor(name, device)?;
         self.accept(name, tensor.dims(), shape)?;
-        Ok(tensor.to_device(device)?.to_dtype(dtype)?)
+        Ok(tensor.to_dtype(dtype)?)
     }
 
     /// One matrix as [`WeightFiles::load`] gives it; where it is stored as it computes, for the CPU,
@@ -167,6 +195,7 @@ impl WeightFiles {
         device: &Device,
     ) -> Result<FrozenWeight> {
         if device.is_cpu()
+            && !self.random
             && let WeightFile::Safetensors { bytes, start, tensors, .. } = self.file_of(name)?
             && let Some(info) = tensors.get(name)
             && let Some(stored) = stored_type(info)
@@ -293,7 +322,7 @@ impl WeightFile {
         let bytes = MappedFile::open(path)
             .map_err(|source| ModelError::io(path, "map this file", source))?;
         let bytes = Arc::new(bytes);
-        SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
+        open_safetensors(&bytes).map_err(|error| broken(error.to_string()))?;
         let (header, metadata) =
             SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
         let tensors =
@@ -309,11 +338,12 @@ impl WeightFile {
         }
     }
 
-    fn tensor(&self, name: &str) -> Result<Tensor> {
+    /// As it is stored, from the file to the device.
+    fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
         let refuse =
             |path: &Path, problem: String| ModelError::Weights { path: path.into(), problem };
         match self {
-            Self::Torch(file) => Ok(file.tensor(name, &Device::Cpu)?),
+            Self::Torch(file) => Ok(file.tensor(name, device)?),
             Self::Safetensors { path, bytes, start, tensors } => {
                 let info =
                     tensors.get(name).ok_or_else(|| refuse(path, format!("no tensor `{name}`")))?;
@@ -326,7 +356,7 @@ impl WeightFile {
                 })?;
                 let (from, to) = info.data_offsets;
                 let data = &bytes[start + from..start + to];
-                Ok(Tensor::from_raw_buffer(data, dtype, &info.shape, &Device::Cpu)?)
+                Ok(Tensor::from_raw_buffer(data, dtype, &info.shape, device)?)
             }
         }
     }

@@ -15,14 +15,24 @@ use sft_lora::{
     LoraConfig,
     peft::{PeftAdapter, load_adapter},
 };
-use sft_model::{CachedInput, Decoder, Gradients, ModelDir, Packed, Recompute, TrainPass};
+use sft_model::{
+    CachedInput, Decoder, Gradients, ModelDir, Packed, Recompute, TrainPass, runtime::DeviceChoice,
+};
 
 const ARCHITECTURES: [&str; 7] =
     ["llama2", "llama31", "llama32", "mistral", "llama_bias", "qwen2", "qwen3"];
 const NO_DROPOUT: TrainPass = TrainPass { dropout: None, recompute: Recompute::None };
 
+/// The folder that `SFT_GOLDEN` names, for a program that was copied to another machine, or the repository's.
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/golden").join(name)
+    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/golden");
+    std::env::var_os("SFT_GOLDEN").map_or_else(here, PathBuf::from).join(name)
+}
+
+/// The device that `SFT_TEST_DEVICE` names, or the CPU.
+fn device() -> Device {
+    std::env::var("SFT_TEST_DEVICE")
+        .map_or(Device::Cpu, |name| name.parse::<DeviceChoice>().unwrap().open().unwrap())
 }
 
 /// A golden batch of three sequences of uneven length, and what PyTorch made of it.
@@ -142,7 +152,7 @@ impl Golden {
 }
 
 fn open(dir: &Path) -> Decoder {
-    Decoder::load(&ModelDir::open(dir).unwrap(), DType::F32, &Device::Cpu).unwrap()
+    Decoder::load(&ModelDir::open(dir).unwrap(), DType::F32, &device()).unwrap()
 }
 
 fn values(tensor: &Tensor) -> Vec<f32> {
@@ -190,7 +200,7 @@ fn logits_of_the_base_and_of_the_adapter() {
 
         let rows = [0, 12, 13, 39];
         let some = decoder.logits(&golden.batch.packed(), Some(&rows)).unwrap();
-        let expected = tuned.index_select(&Tensor::new(&rows, &Device::Cpu).unwrap(), 0).unwrap();
+        let expected = tuned.index_select(&Tensor::new(&rows, tuned.device()).unwrap(), 0).unwrap();
         assert_within("chosen rows", &some, &expected, 1e-5);
 
         decoder.remove_lora().unwrap();

@@ -34,6 +34,10 @@ pub(crate) enum CliError {
     SelfTest { checks: Vec<String> },
     #[error("cannot write to standard output")]
     Stdout(#[source] std::io::Error),
+    #[cfg(unix)]
+    #[error("cannot listen for signals")]
+    Signals(#[from] std::io::Error),
+    #[cfg(not(unix))]
     #[error("cannot listen for Ctrl-C")]
     Signals(#[from] ctrlc::Error),
     #[error(transparent)]

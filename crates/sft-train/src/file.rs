@@ -1,8 +1,10 @@
 //! The configuration file: the same names as the flags, in TOML.
 
+use std::io::{Error, ErrorKind};
 use std::path::Path;
 
 use clap::CommandFactory;
+use sft_dataset::limited::{SETTINGS, read_limited};
 use toml::de::DeTable;
 
 use crate::error::CliError;
@@ -48,7 +50,10 @@ pub(crate) fn read_recommended(folder: &Path) -> Result<Option<Options>, CliErro
 
 /// Reads a TOML file; `refuse` says what is wrong with a key, if something is.
 fn read_keys(path: &Path, refuse: &dyn Fn(&str) -> Option<String>) -> Result<Options, CliError> {
-    let text = std::fs::read_to_string(path)
+    let text = read_limited(path, SETTINGS)
+        .and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|error| Error::new(ErrorKind::InvalidData, error))
+        })
         .map_err(|source| CliError::ConfigRead { path: path.into(), source })?;
     let fail = |error: &toml::de::Error| CliError::ConfigSyntax {
         path: path.into(),

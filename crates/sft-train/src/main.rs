@@ -13,6 +13,7 @@ mod flags;
 mod inputs;
 mod layers;
 mod memory;
+mod privacy;
 mod progress;
 mod report;
 mod resolve;
@@ -25,14 +26,12 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use tracing_subscriber::EnvFilter;
-
 fn main() -> ExitCode {
     let started = Instant::now();
     let flags = flags::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    privacy::protect();
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(privacy::log_filter())
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .log_internal_errors(false)

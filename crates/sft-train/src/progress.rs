@@ -37,6 +37,11 @@ impl Progress {
         self.bar.suspend(|| console::note(line));
     }
 
+    /// Whether a run has begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.total_steps > 0
+    }
+
     /// Takes the bar off the screen, however the run ended.
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();

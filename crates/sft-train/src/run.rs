@@ -139,7 +139,21 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     signals::listen(&stop, &progress)?;
     let outcome = trainer.run(settings.resume.clone(), &mut progress, &stop);
     progress.clear();
+    if outcome.is_err()
+        && progress.has_begun()
+        && let Ok(RunState::Unfinished(run)) = run_state(&settings.output_dir)
+    {
+        tracing::debug!(run = %run.display(), "the run failed");
+        how_to_go_on(&settings.output_dir);
+    }
     Ok(finish(&outcome?, &settings.output_dir))
+}
+
+fn how_to_go_on(output_dir: &Path) {
+    console::note(format_args!(
+        "to go on: sft-train --output_dir {} --resume auto",
+        shell_word(&output_dir.to_string_lossy())
+    ));
 }
 
 /// No example may have an id without an embedding (a tokenizer may know such ids), or a position that the model was
@@ -278,10 +292,7 @@ fn finish(outcome: &Outcome, output_dir: &Path) -> u8 {
         }
         Outcome::Stopped { checkpoint } => {
             console::note(format_args!("stopped; the checkpoint is {}", checkpoint.display()));
-            console::note(format_args!(
-                "to go on: sft-train --output_dir {} --resume auto",
-                shell_word(&output_dir.to_string_lossy())
-            ));
+            how_to_go_on(output_dir);
             INTERRUPTED
         }
     }

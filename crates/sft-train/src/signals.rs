@@ -1,4 +1,4 @@
-//! Ctrl-C: the first finishes the step and saves, the second leaves at once.
+//! Ctrl-C, SIGTERM and SIGHUP: the first finishes the step and saves, the second leaves at once. SIGUSR1 saves and goes on.
 
 use sft_trainer::StopFlag;
 
@@ -6,34 +6,56 @@ use crate::error::CliError;
 use crate::progress::Progress;
 use crate::run::INTERRUPTED;
 
-/// Sets the flag at the first signal.
+const NOTE: &str =
+    "stopping: this step will be finished and saved; once more to stop without saving";
+
+/// Sets the flags when signals come.
+#[cfg(unix)]
+pub(crate) fn listen(stop: &StopFlag, progress: &Progress) -> Result<(), CliError> {
+    use signal_hook::{consts, flag, iterator::Signals};
+    let mut signals = vec![consts::SIGINT, consts::SIGTERM, consts::SIGHUP];
+    // Under nohup the run shall outlive its terminal, so signals that are ignored stay ignored.
+    let ignored = ignored_signals();
+    if ignored & bit(consts::SIGHUP) != 0 {
+        signals.retain(|&signal| ignored & bit(signal) == 0);
+    }
+    for &signal in &signals {
+        // In this order, inside the signal handler: a second signal needs no thread that might wait for something.
+        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), stop.stop_flag())?;
+        flag::register(signal, stop.stop_flag())?;
+    }
+    flag::register(consts::SIGUSR1, stop.save_flag())?;
+    let (mut signals, progress) = (Signals::new(signals)?, progress.clone());
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            progress.note(NOTE);
+        }
+    });
+    Ok(())
+}
+
+/// Ctrl-C, where there are no signals.
+#[cfg(not(unix))]
 pub(crate) fn listen(stop: &StopFlag, progress: &Progress) -> Result<(), CliError> {
     let (stop, progress) = (stop.clone(), progress.clone());
-    let handler = move || {
+    Ok(ctrlc::set_handler(move || {
         if stop.is_set() {
             std::process::exit(INTERRUPTED.into());
         }
         stop.set();
-        progress.note(
-            "stopping: this step will be finished and saved; once more to stop without saving",
-        );
-    };
-    if hangup_is_ignored() {
-        // Under nohup the run shall outlive its terminal, so signals that are ignored stay ignored.
-        match ctrlc::try_set_handler(handler) {
-            Err(ctrlc::Error::MultipleHandlers) => Ok(()),
-            other => Ok(other?),
-        }
-    } else {
-        Ok(ctrlc::set_handler(handler)?)
-    }
+        progress.note(NOTE);
+    })?)
 }
 
-/// Whether this process was started to ignore SIGHUP (where the system tells).
-fn hangup_is_ignored() -> bool {
+/// The signals that this process was started to ignore (where the system tells).
+#[cfg(unix)]
+fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask & 1 == 1)
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+#[cfg(unix)]
+fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
 }

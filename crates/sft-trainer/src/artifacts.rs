@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use sft_dataset::SftConfig;
+use sft_dataset::{
+    SftConfig,
+    limited::{TOKENIZER, read_limited},
+};
 
 use crate::TrainError;
 use crate::files::Context;
@@ -28,51 +31,57 @@ pub struct RunFiles {
     pub run_config_toml: String,
 }
 
-impl RunFiles {
-    /// Finds missing files before the training rather than after it.
-    pub(crate) fn check(&self) -> Result<(), TrainError> {
-        for path in std::iter::once(&self.tokenizer_json).chain(&self.tokenizer_config) {
-            fs::metadata(path).context("find", path)?;
-        }
-        Ok(())
-    }
+/// Tokenizer and prompt as they were when the run began: what lies in the base's folder later changes nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Artifacts {
+    /// Name and content of each file.
+    files: Vec<(&'static str, Vec<u8>)>,
+    sft_config: SftConfig,
+}
 
-    /// Writes tokenizer and prompt to `dir`, where an adapter is.
-    pub(crate) fn write(&self, dir: &Path) -> Result<(), TrainError> {
-        let tokenizer = dir.join("tokenizer.json");
-        fs::copy(&self.tokenizer_json, &tokenizer).context("copy the tokenizer to", &tokenizer)?;
-        let (from, to) = [&self.tokenizer_json, &tokenizer]
-            .map(|path| path.with_file_name("chat_template.jinja"))
-            .into();
-        if from.is_file() {
-            fs::copy(&from, &to).context("copy the chat template to", &to)?;
+impl RunFiles {
+    /// Reads what is copied beside an adapter, before the training rather than after it.
+    pub(crate) fn read(&self) -> Result<Artifacts, TrainError> {
+        let read = |path: &Path| read_limited(path, TOKENIZER).context("read", path);
+        let tokenizer = read(&self.tokenizer_json)?;
+        let config = match &self.tokenizer_config {
+            Some(path) => read(path)?,
+            None => self.minimal_tokenizer_config(&tokenizer).into_bytes(),
+        };
+        let mut files = vec![("tokenizer.json", tokenizer), ("tokenizer_config.json", config)];
+        let template = self.tokenizer_json.with_file_name("chat_template.jinja");
+        if template.is_file() {
+            files.push(("chat_template.jinja", read(&template)?));
         }
-        let config = dir.join("tokenizer_config.json");
-        match &self.tokenizer_config {
-            Some(source) => fs::copy(source, &config).map(drop),
-            None => fs::write(&config, self.minimal_tokenizer_config()?),
-        }
-        .context("write", &config)?;
-        self.sft_config.save(dir)?;
-        Ok(())
+        Ok(Artifacts { files, sft_config: self.sft_config.clone() })
     }
 
     /// A tokenizer_config.json that loads in transformers, with the text of the EOS id.
-    fn minimal_tokenizer_config(&self) -> Result<String, TrainError> {
-        let text =
-            fs::read_to_string(&self.tokenizer_json).context("read", &self.tokenizer_json)?;
+    fn minimal_tokenizer_config(&self, tokenizer_json: &[u8]) -> String {
         let mut config =
             Map::from_iter([("tokenizer_class".into(), json!("PreTrainedTokenizerFast"))]);
-        if let Some(eos) = token_text(&text, self.sft_config.eos_token_id) {
+        if let Some(eos) = token_text(tokenizer_json, self.sft_config.eos_token_id) {
             config.insert("eos_token".into(), eos.into());
         }
-        Ok(format!("{:#}\n", Value::Object(config)))
+        format!("{:#}\n", Value::Object(config))
+    }
+}
+
+impl Artifacts {
+    /// Writes tokenizer and prompt to `dir`, where an adapter is.
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), TrainError> {
+        for (name, content) in &self.files {
+            let path = dir.join(name);
+            fs::write(&path, content).context("write", &path)?;
+        }
+        self.sft_config.save(dir)?;
+        Ok(())
     }
 }
 
 /// The text of a token in a tokenizer.json: an added token, or one of the vocabulary.
-fn token_text(tokenizer_json: &str, id: u32) -> Option<String> {
-    let tokenizer: Value = serde_json::from_str(tokenizer_json).ok()?;
+fn token_text(tokenizer_json: &[u8], id: u32) -> Option<String> {
+    let tokenizer: Value = serde_json::from_slice(tokenizer_json).ok()?;
     let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
     let mut added =
         added.filter(|token| token["id"] == id).filter_map(|token| token["content"].as_str());
@@ -88,11 +97,11 @@ mod tests {
 
     #[test]
     fn finds_the_text_of_a_token() {
-        let json = r#"{"added_tokens": [{"id": 2, "content": "</s>"}], "model": {"vocab": {"a": 0, "<eos>": 7}}}"#;
+        let json = br#"{"added_tokens": [{"id": 2, "content": "</s>"}], "model": {"vocab": {"a": 0, "<eos>": 7}}}"#;
         assert_eq!(token_text(json, 2).as_deref(), Some("</s>"));
         assert_eq!(token_text(json, 7).as_deref(), Some("<eos>"));
         assert_eq!(token_text(json, 3), None);
-        assert_eq!(token_text("{}", 3), None);
-        assert_eq!(token_text("not json", 3), None);
+        assert_eq!(token_text(b"{}", 3), None);
+        assert_eq!(token_text(b"not json", 3), None);
     }
 }

@@ -8,23 +8,27 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor, Var};
-use safetensors::tensor::{Dtype, SafeTensors};
-use serde::{Deserialize, Serialize};
+use safetensors::{SafeTensorError, tensor::Dtype};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sft_dataset::SftConfig;
 use sft_kernels::random::Fnv;
 use sft_lora::peft::{PeftConfig, load_adapter, save_safetensors_adapter};
-use sft_lora::serialize_to_file;
+use sft_lora::{open_safetensors, serialize_to_file};
 
+use crate::TrainError;
 use crate::adamw::{AdamW, Moments};
+use crate::artifacts::Artifacts;
 use crate::files::{self, Context};
 use crate::fingerprint::Fingerprint;
 use crate::progress::Progress;
-use crate::{RunFiles, TrainError};
 
 /// The file that makes a directory a checkpoint of ours.
 pub(crate) const STATE: &str = "trainer_state.json";
+/// Size and hash of every other file; written last.
+pub(crate) const MANIFEST: &str = "manifest.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
 /// Version of trainer_state.json.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The name of a checkpoint's directory. Ordered by when it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +57,12 @@ pub(crate) struct State {
     pub(crate) progress: Progress,
     /// Resolved settings and data.
     pub(crate) run: Fingerprint,
-    /// Size and FNV-1a of every other file.
-    files: BTreeMap<String, FileRecord>,
 }
+
+/// manifest.json: size and FNV-1a of every other file, by name.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Manifest(BTreeMap<String, FileRecord>);
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct FileRecord {
@@ -73,7 +80,7 @@ impl FileRecord {
 
 /// What a checkpoint is made of.
 pub(crate) struct Contents<'a> {
-    pub(crate) files: &'a RunFiles,
+    pub(crate) artifacts: &'a Artifacts,
     pub(crate) peft: &'a PeftConfig,
     pub(crate) parameters: &'a BTreeMap<String, Var>,
     pub(crate) adamw: &'a AdamW,
@@ -94,22 +101,25 @@ impl Contents<'_> {
         let path = run_dir.join(name.to_string());
         files::publish_dir(&path, |dir| {
             save_safetensors_adapter(dir, self.peft, &tensors(self.parameters))?;
-            self.files.write(dir)?;
+            self.artifacts.write(dir)?;
             save_moments(&dir.join(OPTIMIZER), self.adamw, self.parameters)?;
             let state = State {
                 format: FORMAT,
                 adamw_step: self.adamw.step,
                 progress: self.progress.clone(),
                 run: self.run.clone(),
-                files: records(dir)?,
             };
-            let path = dir.join(STATE);
-            let json = serde_json::to_vec_pretty(&state);
-            let json = json.map_err(|source| TrainError::Json { path: path.clone(), source })?;
-            fs::write(&path, json).context("write", &path)
+            write_json(&dir.join(STATE), &state)?;
+            write_json(&dir.join(MANIFEST), &records(dir)?)
         })?;
         Ok(path)
     }
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
+    let json = serde_json::to_vec_pretty(value)
+        .map_err(|source| TrainError::Json { path: path.into(), source })?;
+    fs::write(path, json).context("write", path)
 }
 
 impl Checkpoint {
@@ -120,8 +130,15 @@ impl Checkpoint {
     pub(crate) fn read(dir: &Path) -> Result<Self, TrainError> {
         let bad = |reason: String| TrainError::BadCheckpoint { path: dir.into(), reason };
         let state = read_state(dir)?;
-        let found = records(dir).map_err(|error| bad(error.to_string()))?;
-        for (name, record) in &state.files {
+        let manifest: Manifest = read_json(dir, MANIFEST)?;
+        let Manifest(found) = records(dir).map_err(|error| bad(error.to_string()))?;
+        // What restoring reads must be among what was checked.
+        for name in [STATE, OPTIMIZER] {
+            if !manifest.0.contains_key(name) {
+                return Err(bad(format!("{MANIFEST} does not name {name}")));
+            }
+        }
+        for (name, record) in &manifest.0 {
             match found.get(name) {
                 Some(file) if file == record => {}
                 Some(file) if file.bytes != record.bytes => {
@@ -148,8 +165,7 @@ pub(crate) fn restore(
     let bad = |reason: String| TrainError::BadCheckpoint { path: dir.into(), reason };
     let path = dir.join(OPTIMIZER);
     let bytes = fs::read(&path).context("read", &path)?;
-    let saved =
-        SafeTensors::deserialize(&bytes).map_err(|error| bad(format!("{OPTIMIZER}: {error}")))?;
+    let saved = open_safetensors(&bytes).map_err(|error| bad(format!("{OPTIMIZER}: {error}")))?;
     let mut moments = BTreeMap::new();
     for (name, var) in parameters {
         let load = |moment: &str| {
@@ -205,6 +221,23 @@ pub(crate) fn is_name(name: &str) -> bool {
     number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// Whether a directory has nothing but files of a checkpoint: what is left of one whose writing a power cut has stopped.
+pub(crate) fn is_fragment(dir: &Path) -> bool {
+    const FILES: [&str; 9] = [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        SftConfig::FILE_NAME,
+        OPTIMIZER,
+        STATE,
+        MANIFEST,
+    ];
+    let ours = |path: &PathBuf| path.is_file() && FILES.contains(&&*files::name(path));
+    dir.is_dir() && files::entries(dir).is_ok_and(|entries| entries.iter().all(ours))
+}
+
 /// The directories in `run_dir` that are named like checkpoints, each with its state if that can be read
 /// (other files are not checked), oldest first and unreadable ones last.
 pub(crate) fn list(run_dir: &Path) -> Result<Vec<(PathBuf, Option<State>)>, TrainError> {
@@ -227,31 +260,34 @@ pub(crate) fn list(run_dir: &Path) -> Result<Vec<(PathBuf, Option<State>)>, Trai
 }
 
 fn read_state(dir: &Path) -> Result<State, TrainError> {
-    let bad = |reason: String| TrainError::BadCheckpoint { path: dir.into(), reason };
-    let text =
-        fs::read_to_string(dir.join(STATE)).map_err(|error| bad(format!("{STATE}: {error}")))?;
-    let state: State =
-        serde_json::from_str(&text).map_err(|error| bad(format!("{STATE}: {error}")))?;
+    let state: State = read_json(dir, STATE)?;
     if state.format != FORMAT {
-        return Err(bad(format!(
-            "{STATE} has format {}, this version reads {FORMAT}",
-            state.format
-        )));
+        let reason = format!("{STATE} has format {}, this version reads {FORMAT}", state.format);
+        return Err(TrainError::BadCheckpoint { path: dir.into(), reason });
     }
     Ok(state)
 }
 
-/// Size and hash of every file of a checkpoint but its state.
-fn records(dir: &Path) -> Result<BTreeMap<String, FileRecord>, TrainError> {
+fn read_json<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<T, TrainError> {
+    let bad = |error: &dyn fmt::Display| {
+        let reason = format!("{name}: {error}");
+        TrainError::BadCheckpoint { path: dir.into(), reason }
+    };
+    let text = fs::read_to_string(dir.join(name)).map_err(|error| bad(&error))?;
+    serde_json::from_str(&text).map_err(|error| bad(&error))
+}
+
+/// Size and hash of every file of a checkpoint but the manifest itself.
+fn records(dir: &Path) -> Result<Manifest, TrainError> {
     let mut records = BTreeMap::new();
     for path in files::entries(dir)? {
         let name = files::name(&path);
-        if name != STATE && path.is_file() {
+        if name != MANIFEST && path.is_file() {
             let record = FileRecord::of(&path).context("read", &path)?;
             records.insert(name.into_owned(), record);
         }
     }
-    Ok(records)
+    Ok(Manifest(records))
 }
 
 fn save_moments(
@@ -267,7 +303,12 @@ fn save_moments(
             }
         }
     }
-    let fail = |source| TrainError::OptimizerState { path: path.into(), source };
+    let fail = |source| match source {
+        SafeTensorError::IoError(source) => {
+            TrainError::Io { action: "write", path: path.into(), source }
+        }
+        source => TrainError::OptimizerState { path: path.into(), source },
+    };
     serialize_to_file(tensors, None, path).map_err(fail)
 }
 

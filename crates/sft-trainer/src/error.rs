@@ -1,5 +1,6 @@
 //! What can go wrong in a run.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use sft_dataset::DatasetError;
@@ -57,13 +58,16 @@ pub enum TrainError {
     /// Steps whose loss or gradient was not a number, one after another.
     #[error(
         "loss or gradient norm was not finite in {in_a_row} steps in a row, the last one step {step}; \
-         lower --learning_rate, or look for broken weights in the base model or the initial adapter"
+         lower --learning_rate, or look for broken weights in the base model or the initial adapter{}",
+        checkpoint.as_ref().map_or_else(String::new, |path| format!("; the last good checkpoint is {}", path.display()))
     )]
     NonFinite {
         /// The last step.
         step: usize,
         /// Number of steps in a row.
         in_a_row: usize,
+        /// The newest checkpoint, all of whose values are finite.
+        checkpoint: Option<PathBuf>,
     },
     /// The output directory cannot be written to.
     #[error("cannot write to the output directory {}: {source}; give a writable one with --output_dir", path.display())]
@@ -159,7 +163,7 @@ pub enum TrainError {
         differences: Vec<Difference>,
     },
     /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -218,4 +222,15 @@ fn list(differences: &[Difference]) -> String {
         .map(|d| format!("{} was {}, now {}", d.name, d.checkpoint, d.current))
         .collect();
     lines.join("; ")
+}
+
+/// What to do about an error of the file system, where the system's words do not say it.
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "; make room there (--save_total_limit keeps fewer checkpoints): what was complete is still there"
+        }
+        ErrorKind::NotFound => "; was the folder moved or deleted meanwhile?",
+        _ => "",
+    }
 }

@@ -123,9 +123,12 @@ pub struct StepRecord {
     pub skipped: bool,
 }
 
-/// Asks a run to stop after the step under way. Clones share the flag, so that a signal handler can hold one.
+/// Asks a run to stop, or to save, after the step under way. Clones share the flags, so that a signal handler can hold them.
 #[derive(Clone, Debug, Default)]
-pub struct StopFlag(Arc<AtomicBool>);
+pub struct StopFlag {
+    stop: Arc<AtomicBool>,
+    save: Arc<AtomicBool>,
+}
 
 impl StopFlag {
     /// A flag that is not set.
@@ -135,11 +138,26 @@ impl StopFlag {
 
     /// Asks to stop.
     pub fn set(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.stop.store(true, Ordering::SeqCst);
     }
 
     /// Whether it was asked.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// The flag itself, for a signal handler that leaves when it is set.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    /// The flag that asks for a checkpoint; the run goes on.
+    pub fn save_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.save)
+    }
+
+    /// Whether a checkpoint was asked for since the last call.
+    pub(crate) fn takes_save(&self) -> bool {
+        self.save.swap(false, Ordering::SeqCst)
     }
 }

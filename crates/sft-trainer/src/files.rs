@@ -28,14 +28,19 @@ impl<T> Context<T> for std::io::Result<T> {
 /// Writes a file under a temporary name, flushes it to the disk and renames it.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     let temporary = sibling(path, "");
-    fs::write(&temporary, bytes).context("write", &temporary)?;
-    sync(&temporary)?;
-    fs::rename(&temporary, path).context("write", path)?;
-    sync_parent(path)
+    let written = fs::write(&temporary, bytes)
+        .context("write", &temporary)
+        .and_then(|()| sync(&temporary))
+        .and_then(|()| fs::rename(&temporary, path).context("write", path));
+    if written.is_err() {
+        // What is half written would only keep a full disk full.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.and_then(|()| sync_parent(path))
 }
 
 /// Makes a directory appear at once: `fill` writes its files under a temporary name, each is flushed to the disk,
-/// and the directory is renamed, in place of one that may be there.
+/// and the directory is renamed, in place of one that may be there. After an error nothing of it is left.
 pub(crate) fn publish_dir(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<(), TrainError>,
@@ -45,16 +50,20 @@ pub(crate) fn publish_dir(
         fs::remove_dir_all(&temporary).context("remove", &temporary)?;
     }
     fs::create_dir(&temporary).context("create", &temporary)?;
-    fill(&temporary)?;
-    for file in entries(&temporary)? {
-        sync(&file)?;
+    let published = fill(&temporary).and_then(|()| {
+        for file in entries(&temporary)? {
+            sync(&file)?;
+        }
+        sync(&temporary)?;
+        if path.exists() {
+            remove_dir(path)?;
+        }
+        fs::rename(&temporary, path).context("write", path)
+    });
+    if published.is_err() {
+        let _ = fs::remove_dir_all(&temporary);
     }
-    sync(&temporary)?;
-    if path.exists() {
-        remove_dir(path)?;
-    }
-    fs::rename(&temporary, path).context("write", path)?;
-    sync_parent(path)
+    published.and_then(|()| sync_parent(path))
 }
 
 /// Makes a directory disappear at once, then deletes it.
@@ -142,8 +151,6 @@ mod tests {
             Err(TrainError::NoTrainingData)
         });
         assert!(failed.is_err() && !dir.exists());
-        assert_eq!(entries(root.path()).unwrap().len(), 1);
-        remove_leftovers(root.path()).unwrap();
         assert!(entries(root.path()).unwrap().is_empty());
 
         for text in ["first", "second"] {

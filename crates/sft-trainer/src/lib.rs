@@ -24,6 +24,7 @@ mod run_state;
 mod schedule;
 mod stats;
 mod trainer;
+mod trend;
 
 pub use artifacts::RunFiles;
 pub use config::{Scheduler, TrainConfig};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::StepRecord;
+use crate::{StepRecord, trend::Trend};
 
 /// The counters and sums of a run; saved with each checkpoint, exactly.
 ///
@@ -22,6 +22,8 @@ pub(crate) struct Progress {
     /// Evaluations since the best one.
     pub(crate) evaluations_without_improvement: usize,
     pub(crate) stopped_early: bool,
+    /// Where the training loss is going.
+    pub(crate) trend: Trend,
 }
 
 /// Sums over the steps of an epoch.

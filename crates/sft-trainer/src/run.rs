@@ -90,7 +90,8 @@ impl<'a> Run<'a> {
     pub(crate) fn skipped(&mut self) -> Result<(), TrainError> {
         let (step, in_a_row) = (self.progress.step, self.progress.skipped_in_a_row);
         if in_a_row >= MAX_SKIPPED_IN_A_ROW {
-            return Err(TrainError::NonFinite { step, in_a_row });
+            let checkpoint = usable(self.dir.work())?.pop().map(|(path, _)| path);
+            return Err(TrainError::NonFinite { step, in_a_row, checkpoint });
         }
         self.warn(&format!("step {step} was skipped: its loss or gradient norm is not finite"));
         Ok(())
@@ -101,7 +102,7 @@ impl<'a> Run<'a> {
         // The lines up to here must outlive a power cut that the checkpoint outlives.
         self.metrics.sync()?;
         let contents = Contents {
-            files: &trainer.files,
+            artifacts: &trainer.artifacts,
             peft: &trainer.peft,
             parameters: &trainer.parameters,
             adamw: &self.adamw,
@@ -178,7 +179,7 @@ impl<'a> Run<'a> {
         }
         files::publish_dir(&work.join(FINAL_MODEL), |dir| {
             save_adapter(dir, &trainer.peft, &tensors)?;
-            trainer.files.write(dir)
+            trainer.artifacts.write(dir)
         })?;
         let stats = TrainingStats::new(
             &self.progress,

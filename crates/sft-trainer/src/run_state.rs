@@ -87,7 +87,9 @@ pub(crate) fn check_foreign(dir: &Path) -> Result<(), TrainError> {
 fn is_whole(path: &Path) -> bool {
     match &*files::name(path) {
         FINAL_MODEL => path.join(SftConfig::FILE_NAME).is_file(),
-        name if checkpoint::is_name(name) => path.join(checkpoint::STATE).is_file(),
+        name if checkpoint::is_name(name) => {
+            path.join(checkpoint::STATE).is_file() || checkpoint::is_fragment(path)
+        }
         _ => path.is_file(),
     }
 }

@@ -11,6 +11,7 @@ use sft_lora::peft::PeftConfig;
 use sft_model::memory::{BatchShape, MemoryPlan};
 use sft_model::{Decoder, Gradients, Packed, Recompute, TrainPass};
 
+use crate::artifacts::Artifacts;
 use crate::checkpoint::Name;
 use crate::fingerprint::{self, Fingerprint};
 use crate::gradients::FlatGradients;
@@ -23,6 +24,10 @@ use crate::{
     Event, Observer, Plan, RunFiles, Schedule, StepRecord, StopFlag, TrainConfig, TrainError,
     TrainingStats, memory,
 };
+
+/// So many evaluations above the lowest one, and by this factor, are overfitting worth a warning.
+const PATIENCE: usize = 3;
+const OVERFITTED: f64 = 1.05;
 
 /// What to resume.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +74,7 @@ pub struct Trainer {
     pub(crate) train: Vec<Example>,
     pub(crate) val: Vec<Example>,
     pub(crate) files: RunFiles,
+    pub(crate) artifacts: Artifacts,
     pub(crate) plan: Plan,
     pub(crate) fingerprint: Fingerprint,
     recompute: Recompute,
@@ -111,7 +117,7 @@ impl Trainer {
                 first_target: example.first_target,
             });
         }
-        files.check()?;
+        let artifacts = files.read()?;
 
         let mut fingerprint = Fingerprint::default();
         let json = |source| TrainError::Json { path: files.output_dir.clone(), source };
@@ -151,6 +157,7 @@ impl Trainer {
             train,
             val,
             files,
+            artifacts,
             plan,
             fingerprint,
             order,
@@ -200,7 +207,10 @@ impl Trainer {
             self.step(&mut run)?;
             let best = self.evaluate_if_due(&mut run)?;
             let epoch = self.close_epoch_if_over(&mut run);
-            let saved = self.save_if_due(&mut run, best, epoch)?;
+            let mut saved = self.save_if_due(&mut run, best, epoch)?;
+            if stop.takes_save() && saved.is_none() {
+                saved = Some(run.save(self, Name::Step(run.progress.step))?);
+            }
             if stop.is_set() && !self.is_over(&run.progress) {
                 let checkpoint = match saved {
                     Some(path) => path,
@@ -215,6 +225,7 @@ impl Trainer {
     /// One optimizer step: the mean loss over the target tokens of a window of micro-batches.
     fn step(&self, run: &mut Run<'_>) -> Result<(), TrainError> {
         let started = Instant::now();
+        self.model.check_unchanged()?;
         let steps_done = run.progress.step;
         let window = self.accumulate(steps_done)?;
         let learning_rate = self.schedule.learning_rate(steps_done);
@@ -247,6 +258,8 @@ impl Trainer {
         run.emit(&Event::Step(record));
         if skipped {
             run.skipped()?;
+        } else if let Some(warning) = run.progress.trend.follow(record.loss) {
+            run.warn(&warning);
         }
         Ok(())
     }
@@ -292,6 +305,16 @@ impl Trainer {
             run.warn(&format!("the validation loss after step {step} is not finite"));
         }
         let waited = run.progress.evaluations_without_improvement;
+        if let Some(best) = run.progress.best_evaluation
+            && waited == PATIENCE
+            && eval_loss > OVERFITTED * best.loss
+        {
+            run.warn(&format!(
+                "the validation loss was lowest after step {} ({:.4}) and is {eval_loss:.4} now: the model learns its \
+                 examples by heart; end earlier (--early_stopping_patience, fewer --num_epochs) or raise --lora_dropout",
+                best.step, best.loss
+            ));
+        }
         if self.config.early_stopping_patience.is_some_and(|patience| waited >= patience)
             && step < self.plan.total_steps
         {

@@ -2,12 +2,16 @@
 //! (`ten_steps`) is the code that made the numbers: warm-up from a rate of 0, decay, clipping that bites in every step.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use candle_core::{DType, Device, Tensor, safetensors};
 use sft_dataset::{Example, SftConfig};
 use sft_lora::peft::load_adapter;
-use sft_model::{Decoder, ModelDir};
+use sft_model::{Decoder, ModelDir, runtime::DeviceChoice};
 use sft_trainer::{
     Event, Observer, Outcome, ResumeFrom, RunFiles, Scheduler, StepRecord, StopFlag, TrainConfig,
     Trainer,
@@ -42,10 +46,12 @@ fn run(
     batch_size: usize,
     gradient_accumulation_steps: usize,
 ) -> (HashMap<String, Tensor>, Steps) {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/golden").join(name);
+    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/golden");
+    let source = std::env::var_os("SFT_GOLDEN").map_or_else(here, PathBuf::from).join(name);
+    let device = std::env::var("SFT_TEST_DEVICE")
+        .map_or(Device::Cpu, |name| name.parse::<DeviceChoice>().unwrap().open().unwrap());
     let golden = safetensors::load(source.join("golden.safetensors"), &Device::Cpu).unwrap();
-    let mut model =
-        Decoder::load(&ModelDir::open(&source).unwrap(), DType::F32, &Device::Cpu).unwrap();
+    let mut model = Decoder::load(&ModelDir::open(&source).unwrap(), DType::F32, &device).unwrap();
     model.load_lora(&load_adapter(&source.join("adapter"), &Device::Cpu).unwrap()).unwrap();
 
     let config = TrainConfig {

@@ -40,6 +40,7 @@ fn the_files_of_a_run() {
         [
             "adapter_config.json",
             "adapter_model.safetensors",
+            "manifest.json",
             "optimizer.safetensors",
             "sft_config.json",
             "tokenizer.json",

@@ -106,7 +106,7 @@ fn a_panic_releases_the_directory() {
 
 #[test]
 fn a_damaged_checkpoint_is_skipped_with_a_warning() {
-    let damages: [fn(&PathBuf); 4] = [
+    let damages: [fn(&PathBuf); 6] = [
         |dir| fs::remove_file(dir.join("optimizer.safetensors")).unwrap(),
         |dir| {
             let path = dir.join("adapter_model.safetensors");
@@ -120,6 +120,13 @@ fn a_damaged_checkpoint_is_skipped_with_a_warning() {
             fs::write(&path, &bytes).unwrap();
         },
         |dir| fs::write(dir.join("trainer_state.json"), "{\"format\":").unwrap(),
+        // A state that can be read, but is not the one that was written.
+        |dir| {
+            let path = dir.join("trainer_state.json");
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, text.replace("\"adamw_step\": 5", "\"adamw_step\": 4")).unwrap();
+        },
+        |dir| fs::remove_file(dir.join("manifest.json")).unwrap(),
     ];
     let expected = uninterrupted();
     for (number, damage) in damages.into_iter().enumerate() {

@@ -257,7 +257,7 @@ fn five_such_steps_in_a_row_end_the_run() {
     case.broken_token = true;
     case.train.iter_mut().for_each(|example| example.ids[1] = common::BROKEN_TOKEN);
     let Err(error) = case.run(ResumeFrom::Fresh) else { panic!("trained on what is not a number") };
-    assert!(matches!(error, TrainError::NonFinite { step: 5, in_a_row: 5 }), "{error}");
+    assert!(matches!(error, TrainError::NonFinite { step: 5, in_a_row: 5, .. }), "{error}");
     assert!(error.to_string().contains("learning_rate"));
 }
 

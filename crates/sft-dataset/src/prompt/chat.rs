@@ -8,6 +8,7 @@ use super::added_tokens::is_control;
 use super::jinja;
 use super::template::{PLACEHOLDER, PromptTemplate};
 use crate::DatasetError;
+use crate::limited::{SETTINGS, read_limited};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -213,7 +214,7 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, Dat
 
 /// A file, if it is there.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, DatasetError> {
-    match std::fs::read(path) {
+    match read_limited(path, SETTINGS) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(DatasetError::Read { path: path.into(), source }),

@@ -1,6 +1,7 @@
 //! The prompt around a note.
 
 use crate::DatasetError;
+use crate::limited::{SETTINGS, read_limited};
 use std::ops::Range;
 use std::path::Path;
 
@@ -49,7 +50,7 @@ impl PromptTemplate {
         if !path.exists() {
             return Self::new(file_or_text);
         }
-        let bytes = std::fs::read(path)
+        let bytes = read_limited(path, SETTINGS)
             .map_err(|source| DatasetError::Read { path: path.into(), source })?;
         let text = String::from_utf8(bytes)
             .map_err(|source| DatasetError::TemplateUtf8 { path: path.into(), source })?;

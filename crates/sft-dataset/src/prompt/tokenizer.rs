@@ -3,6 +3,7 @@
 use super::border;
 use super::template::PromptTemplate;
 use super::text::TextEncoder;
+use crate::limited::{TOKENIZER, read_limited};
 use crate::{DatasetError, Example, Record};
 use rayon::prelude::*;
 use std::path::Path;
@@ -75,7 +76,7 @@ impl PromptTokenizer {
         template: PromptTemplate,
         eos_id: u32,
     ) -> Result<Self, DatasetError> {
-        let bytes = std::fs::read(path)
+        let bytes = read_limited(path, TOKENIZER)
             .map_err(|source| DatasetError::Read { path: path.into(), source })?;
         let load = || -> tokenizers::Result<(TextEncoder, Vec<u32>)> {
             let text = TextEncoder::from_json(&bytes)?;

@@ -3,6 +3,7 @@
 use super::columns::check_columns;
 use super::quotes::check_quotes;
 use crate::DatasetError;
+use crate::limited::{ROWS, read_limited};
 use csv::{ByteRecord, ReaderBuilder, StringRecord};
 use std::path::Path;
 
@@ -16,7 +17,7 @@ pub(crate) struct Table {
 impl Table {
     /// Reads the file whole; `needed` columns must be in its header, `known` ones at most once.
     pub(crate) fn read(path: &Path, needed: &[&str], known: &[&str]) -> Result<Self, DatasetError> {
-        let bytes = std::fs::read(path)
+        let bytes = read_limited(path, ROWS)
             .map_err(|source| DatasetError::Read { path: path.into(), source })?;
         refuse_other_formats(path, &bytes)?;
         // Only the first three bytes: a mark elsewhere is text.

@@ -81,6 +81,35 @@ impl AttentionShape {
         })
     }
 
+    /// Heads, key/value heads, width of a head.
+    pub(crate) fn widths(&self) -> [usize; 3] {
+        [self.heads, self.kv_heads, self.head_dim]
+    }
+
+    pub(crate) fn window(&self) -> Option<usize> {
+        self.window
+    }
+
+    pub(crate) fn sequences(&self) -> usize {
+        self.cu_seqlens_q.len().saturating_sub(1)
+    }
+
+    /// Queries of the longest sequence.
+    pub(crate) fn most_queries(&self) -> usize {
+        longest(&self.cu_seqlens_q)
+    }
+
+    /// Keys of the longest sequence.
+    pub(crate) fn most_keys(&self) -> usize {
+        longest(&self.cu_seqlens_k)
+    }
+
+    /// Borders of the queries and of the keys.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn borders(&self) -> [&[u32]; 2] {
+        [&self.cu_seqlens_q, &self.cu_seqlens_k]
+    }
+
     /// Refuses tensors that are not of these sizes.
     fn check(&self, inputs: Inputs<'_>, like_queries: &[f32]) -> Result<()> {
         let len = |borders: &[u32], heads: usize| {
@@ -106,13 +135,17 @@ impl AttentionShape {
         (ROWS / self.group()).clamp(16, 64)
     }
 
-    fn scale(&self) -> f32 {
+    pub(crate) fn scale(&self) -> f32 {
         (1.0 / (self.head_dim as f64).sqrt()) as f32
     }
 
     fn group(&self) -> usize {
         self.heads / self.kv_heads
     }
+}
+
+fn longest(borders: &[u32]) -> usize {
+    borders.windows(2).map(|pair| (pair[1] - pair[0]) as usize).max().unwrap_or(0)
 }
 
 impl Task<'_> {

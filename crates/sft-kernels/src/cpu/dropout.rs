@@ -1,6 +1,6 @@
 //! Dropout that does not depend on how rows are batched.
 
-use candle_core::{Result, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::vector::{LANES, vectorised};
@@ -42,6 +42,37 @@ impl<'a> Dropout<'a> {
         Ok(Self { key: [key0, key1], threshold, keep: (1.0 / (1.0 - p)) as f32, rows })
     }
 
+    /// What each row is to the generator: position, low and high half of the example's number.
+    pub fn counters(&self) -> Vec<[u32; 3]> {
+        let rows = self.rows.example.iter().zip(self.rows.position);
+        rows.map(|(&example, &position)| {
+            let [low, high] = split(example);
+            [position, low, high]
+        })
+        .collect()
+    }
+
+    /// The key, the bits below which an entry is dropped, and what the others are multiplied with.
+    pub fn bits(&self) -> ([u32; 2], u64, f32) {
+        (self.key, self.threshold, self.keep)
+    }
+
+    /// Rows that it is for.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.position.len()
+    }
+
+    /// The mask itself, `[T, features]`.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn mask(&self, features: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+        let count = self.rows();
+        let mut mask = vec![0f32; count * features];
+        self.apply(features, &vec![1.0; count * features], &mut mask)?;
+        Tensor::from_vec(mask, (count, features), device)?.to_dtype(dtype)
+    }
+
     /// `y = mask . x`, rows of `features` numbers.
     ///
     /// # Errors
@@ -59,7 +90,7 @@ impl<'a> Dropout<'a> {
     }
 
     fn rows_of(&self, features: usize, x: &[f32], y: &mut [f32], add: bool) -> Result<()> {
-        let count = self.rows.position.len();
+        let count = self.rows();
         if x.len() != count * features || y.len() != x.len() {
             bail!("{} and {} numbers for {count} rows of {features}", x.len(), y.len())
         }

@@ -16,7 +16,11 @@ use std::{
 
 use candle_core::{Device, Tensor};
 
-use crate::{LoraConfig, LoraError, atomic, torch_file};
+use crate::{
+    LoraConfig, LoraError, atomic,
+    limited::{SETTINGS, read_limited},
+    torch_file,
+};
 
 pub use config::PeftConfig;
 
@@ -133,7 +137,7 @@ impl PeftConfig {
 }
 
 fn read_or_missing(path: &Path, missing: &'static str) -> Result<Vec<u8>, LoraError> {
-    std::fs::read(path).map_err(|source| match source.kind() {
+    read_limited(path, SETTINGS).map_err(|source| match source.kind() {
         ErrorKind::NotFound => {
             let dir = path.parent().unwrap_or(path).to_owned();
             LoraError::NoAdapter { dir, missing }

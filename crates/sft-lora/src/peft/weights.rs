@@ -6,9 +6,11 @@ use std::{
 };
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::{SafeTensorError, SafeTensors};
+use safetensors::SafeTensorError;
 
-use crate::{LoraConfig, LoraError, atomic, serialize_to_file};
+use crate::{
+    LoraConfig, LoraError, atomic, limited::read_regular, open_safetensors, serialize_to_file,
+};
 
 /// What PEFT's wrapper modules put in front of a module's path.
 const PREFIX: &str = "base_model.model.";
@@ -113,12 +115,12 @@ pub(super) fn read_safetensors(
     path: &Path,
     device: &Device,
 ) -> Result<BTreeMap<String, Tensor>, LoraError> {
-    let bytes = std::fs::read(path).map_err(|source| LoraError::Io {
+    let bytes = read_regular(path).map_err(|source| LoraError::Io {
         action: "read",
         path: path.to_owned(),
         source,
     })?;
-    let file = SafeTensors::deserialize(&bytes)
+    let file = open_safetensors(&bytes)
         .map_err(|source| LoraError::Safetensors { path: path.to_owned(), source })?;
     file.iter()
         .map(|(name, view)| {

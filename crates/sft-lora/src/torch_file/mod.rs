@@ -107,12 +107,24 @@ impl TorchFile {
     }
 }
 
+/// How much more than a file its tensors may take: tied weights are stored once.
+const COPIES: usize = 4;
+/// What they may take in any case.
+const SMALL: usize = 64 << 20;
+
 /// Reads every tensor of a state dict, in the types of the file, by name.
 ///
 /// # Errors
 /// As [`TorchFile::open`] and [`TorchFile::tensor`].
 pub fn read(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, LoraError> {
     let file = TorchFile::open(path)?;
+    // Many tensors may share one storage, and each becomes a copy of its own.
+    let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len() as usize);
+    let total = file.names().fold(0usize, |sum, name| sum.saturating_add(file.size(name)));
+    if total > length.saturating_mul(COPIES).max(SMALL) {
+        let reason = format!("its tensors take {total} bytes, the file has {length}");
+        return Err(LoraError::TorchFile { path: path.into(), reason });
+    }
     file.names().map(|name| Ok((name.to_owned(), file.tensor(name, device)?))).collect()
 }
 
