@@ -23,11 +23,14 @@ FRAMES = {
     "new": ["start {}", "new drug {}", "begins {}", "given {}", "rx {}", "to take {}", "prescribed {}", "started on {}"],
     "old": ["takes {}", "home drug {}", "on {}", "uses {}", "med {}", "keeps taking {}"],
     "procedure": ["op: {}", "had {}", "done: {}", "procedure {}", "was treated by {}", "underwent {}"],
+    "stopped": ["stopped {}", "stopped {}", "off {}", "no longer on {}", "drug stopped: {}", "discontinued {}", "ceased {}"],
+    "allergy": ["allergic to {}", "allergic to {}", "allergy: {}", "allergies {}", "allergy to {}", "must not have {}"],
+    "planned": ["listed for {}", "listed for {}", "planned: {}", "awaiting {}", "booked for {}", "to have {}"],
     "value": ["{} {}", "{} = {}", "{}: {}", "{} is {}", "{} was {}", "{} at {}"],
     "test": ["{} -> {}", "{}: {}", "{} showed {}", "{} gave {}", "{} = {}", "{} was {}"],
 }
 QUESTIONS = {"symptom": "What are the complaints?", "absent": "What is denied?", "drug": "Which drugs?", "diagnosis": "Which diagnosis?", "vital": "Which measurements?", "lab": "Which values?",
-             "test": "Which tests?", "procedure": "Which procedures?", "history": "What was known before?"}
+             "test": "Which tests?", "procedure": "Which procedures?", "history": "What was known before?", "stopped": "Which drugs were stopped?", "allergy": "Which allergies?", "planned": "What is planned?"}
 
 
 class Form:
@@ -36,7 +39,10 @@ class Form:
     def __init__(self, seed):
         rng = random.Random(f"form {seed}")
         self.frames = {kind: rng.choice(frames) for kind, frames in FRAMES.items()}
+        self.hedged = rng.choice(["{}", "{}", "{}", "dx {}", "diagnosis: {}", "impression {}"])
         self.between = rng.choice(["; ", ". ", "\n", "\n- ", " | ", ". ", ", ", " / ", "\n* ", ". "])
+        if self.between in (", ", " / ") and self.frames["symptom"] == "{}":
+            self.frames["symptom"] = "has {}"
         self.last = rng.choice([" and ", ", ", " and ", " + ", " & "])
         self.last_absent = rng.choice([" or ", " or ", ", ", " and "])
         self.keeps_quality = rng.random() < 0.7
@@ -49,10 +55,12 @@ class Form:
 
     def name(self, item):
         name = item.said if self.short and item.said else item.term
+        if item.side and not self.side_after:
+            name = f"{item.side} {name}"
         if item.quality and self.keeps_quality:
-            name = f"{item.quality} {name}"
-        if item.side:
-            name = f"{name} ({item.side})" if self.side_after else f"{item.side} {name}"
+            name = clinic.with_quality(item.quality, name)
+        if item.side and self.side_after:
+            name += f" ({item.side})"
         return name
 
     def full(self, item):
@@ -73,6 +81,8 @@ class Form:
             texts = [frame.format(*p) for p in parts]
             return texts if self.each else [join(texts, self.last)]
         names = [p[0] for p in parts]
+        if group.hedge:
+            return [self.hedged.format(f"{group.hedge} {join(names, self.last)}")]
         if self.each:
             return [frame.format(n) for n in names]
         return [frame.format(join(names, self.last_absent if group.kind == "absent" else self.last))]
@@ -99,6 +109,23 @@ def heading(rng, name):
     return rng.choice(["{}: ", "{}:\n", "{}:\n", "== {} ==\n", "[{}]\n", "{} - ", "# {}\n", "{}\n", "{}. ", "## {}\n"]).format(name)
 
 
+# Circumstances that a frame may bring along; a note told again may not bring new ones.
+CIRCUMSTANCES = re.compile(r"\d+(?:\.\d+)?|\b(?:year|yo|old|GP|ED|A&E|overnight|today|yesterday|morning|ambulance|mum|mother|wife|carer|staff|parents|baby|toddler|child|boy|girl|teenager|elderly|young|man|woman|lady|gentleman|male|female|teacher|worker|student|"
+                           r"farmer|nurse|builder|video|telephone|phoned|rang|called|admission|admitted|readmitted|transferred|arrival|triage|side effects|theatre|GA|anaesthetic|sedation|surgeons|guidance|bedside|home|clinic|checked|repeat|latest|risen|up to|"
+                           r"down to|increas\w+|reduc\w+|raised to|cut to|wean\w+|titrat\w+|uptitrat\w+|past|years|worse|again|helps|still|first|days?|weeks?|months?|hours?|two|one|three|four|five|six|seven|eight|nine|ten|switched|changed|replaced|in spite|because|due to|despite|"
+                           r"controlled|relieved|improved|caused|complicated|woke|brought|emergency|elective|discharged|completed|complications|uncomplicated|successful|uneventful|well|stat|loaded|twice|ultrasound-guided|persists|continues|recurred|remains|back|side)\b", re.I)
+
+
+def retold(rng, groups, note):
+    """The case in other sentences, with no circumstance that the note lacks; the note itself where none is found."""
+    known = {word.lower() for word in CIRCUMSTANCES.findall(note)}
+    for _ in range(8):
+        text = clinic.note(rng, groups, fillers=False)
+        if {word.lower() for word in CIRCUMSTANCES.findall(text)} <= known:
+            return text
+    return note
+
+
 def section(rng, groups, note):
     draw = rng.random()
     if draw < 0.60:
@@ -106,9 +133,9 @@ def section(rng, groups, note):
         return heading(rng, name) + FORMS[name].text(groups)
     if draw < 0.72:   # a form of its own: only what stands there tells how it goes on
         form = Form(rng.random())
-        return heading(rng, clinic.invented_word(rng).capitalize()) + form.text(groups)
+        return heading(rng, clinic.odd_word(rng).capitalize()) + form.text(groups)
     if draw < 0.84:
-        return heading(rng, rng.choice(["Dictated again", "Retold", "Other hand", "Colleague", "Once more"])) + clinic.note(rng, groups, fillers=False)
+        return heading(rng, rng.choice(["Dictated again", "Retold", "Other hand", "Colleague", "Once more"])) + retold(rng, groups, note)
     if draw < 0.88:
         return heading(rng, rng.choice(["Read back", "Copy", "Carbon copy"])) + note
     lines = []
@@ -126,13 +153,13 @@ def document(rng, forbidden=frozenset()):
     """A list of (text, is it a restatement?): one to three patients."""
     pieces = []
     for _ in range(rng.choice([1, 2, 2, 3])):
-        odd = rng.choice([0.0, 0.0, 0.0, 0.15, 0.15, 0.3, 0.7])
+        odd = rng.choice([0.0, 0.0, 0.15, 0.15, 0.3, 0.5, 0.8])
         while True:
             groups = clinic.case(rng, odd=odd)
-            for item in [i for g in groups if g.kind in ("diagnosis", "history", "procedure") for i in g.items if not i.side]:
+            for item in [i for g in groups if g.kind in ("diagnosis", "history", "procedure") for i in g.items if not i.side and not i.forms and " the " not in i.term]:
                 if rng.random() < 0.08:   # any of them may have a side
                     item.side = rng.choice(["left", "right"])
-            note = clinic.note(rng, groups)
+            note = clinic.note(rng, groups, wide=True)
             if normalised(note) not in forbidden:
                 break
         start = rng.choice(["", "", heading(rng, rng.choice(PLACES)), heading(rng, rng.choice(PLACES))])

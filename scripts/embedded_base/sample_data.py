@@ -9,7 +9,9 @@ import csv
 import json
 import pathlib
 import random
+import re
 import sys
+from dataclasses import replace
 
 import clinic
 import lexicon as lex
@@ -55,6 +57,7 @@ fever, chills, confusion, lethargy|cough, diarrhea, headache|blood culture=Staph
 """.strip().splitlines()]
 HISTORIES = lex.words("hypertension, type 2 diabetes, asthma, gout, osteoarthritis, atrial fibrillation, hypothyroidism, depression, migraine, epilepsy, chronic kidney disease, coronary artery disease, hypercholesterolemia, obesity, anemia, osteoporosis, glaucoma, heart failure, psoriasis, sleep apnea")
 SEVERITIES = lex.SEVERITIES[:13]   # those that suit any symptom
+FREQUENCIES = [often for often in lex.FREQUENCIES if not re.search(r"week|month|fortnight|Monday|72|days$|hourly$|every 2 hours|five", often) or often == "8-hourly"]   # those that suit any drug
 DOSES = {name: (unit, doses) for name, unit, doses in lex.DRUGS}
 
 
@@ -84,7 +87,7 @@ def case(rng):
             if rng.random() < 0.2:
                 one.quality = rng.choice(SEVERITIES)
         if rng.random() < 0.4:
-            rng.choice(made).details = [clinic.duration(rng)]
+            rng.choice(made).details = [clinic.duration(rng, wide=False)]
         return made
 
     def tests():
@@ -100,7 +103,7 @@ def case(rng):
         made = []
         for name in pick(rng, picture, 4, n):
             unit, doses = DOSES[name]
-            details = [f"{rng.choice(doses.split())} {unit}", rng.choice(lex.FREQUENCIES)]
+            details = [f"{rng.choice(doses.split())} {unit}", rng.choice(FREQUENCIES)]
             made.append(Item("drug", name, details=details + ([rng.choice(lex.COURSES)] if rng.random() < 0.15 else [])))
         return made
 
@@ -116,24 +119,27 @@ def case(rng):
         "history": lambda: [Item("diagnosis", name) for name in rng.sample(HISTORIES, rng.choice([1, 1, 2]))],
         "symptom": lambda: symptoms(rng.choice([1, 2, 2, 3])),
         "absent": lambda: [Item("symptom", name) for name in pick(rng, picture, 1, rng.choice([1, 1, 2]))],
-        "vital": lambda: clinic.distinct(lambda: clinic.vital(rng), rng.choice([1, 1, 2])),
-        "lab": lambda: [clinic.lab(rng)],
+        "vital": lambda: clinic.distinct(lambda: clinic.vital(rng, lex.VITALS), rng.choice([1, 1, 2])),
+        "lab": lambda: [clinic.lab(rng, lex.LABS)],
+        "stopped": lambda: [Item("drug", rng.choice(sorted(DOSES)))],
+        "allergy": lambda: [Item("diagnosis", rng.choice(lex.ALLERGENS))],
+        "planned": lambda: [replace(i, details=[]) for i in procedures()],
         "test": tests,
         "diagnosis": lambda: [item("diagnosis", text) for text in pick(rng, picture, 3, 1)],
         "procedure": procedures,
         "drug": lambda: drugs(rng.choice([1, 1, 1, 2])),
     }
-    weights = {"history": 2, "symptom": 9, "absent": 5, "vital": 4, "lab": 2, "test": 4, "diagnosis": 6, "procedure": 2, "drug": 6}
+    weights = {"history": 2, "symptom": 9, "absent": 5, "vital": 4, "lab": 2, "test": 4, "diagnosis": 6, "procedure": 2, "drug": 6, "stopped": 1, "allergy": 1, "planned": 0.7}
     kinds = [k for k in sorted(makers, key=lambda k: -rng.random() ** (1 / weights[k]))][:rng.choice([2, 2, 3, 3, 4])]
-    order = list(makers)
+    order = ["history", "allergy", "symptom", "absent", "vital", "lab", "test", "diagnosis", "procedure", "stopped", "drug", "planned"]
     if rng.random() < 0.85:
         kinds.sort(key=order.index)
     groups, seen = [], []
     for kind in kinds:
         items = [i for i in makers[kind]() if not any(i.term in s or s in i.term for s in seen)]
-        seen += [i.term for i in items]
+        seen += [i.term for i in items] + [i.details[0] for i in items if kind == "test"]
         if items:
-            groups.append(Group(kind, items, new=rng.random() < 0.7))
+            groups.append(Group(kind, items, new=rng.random() < 0.7, hedge=clinic.hedge(rng, kind)))
     return groups
 
 
@@ -144,6 +150,11 @@ def cases(rng, n, taken):
         if not groups or not 2 <= sum(len(g.items) for g in groups) <= 7:
             continue
         note = clinic.note(rng, groups)
+        opening = {"stopped": "stopped", "allergy": "allergic", "planned": "listed"}
+        if any(word not in note.lower() for g in groups for word in (g.hedge, opening.get(g.kind, ""))):
+            continue   # a summary has no word for it that the note lacks
+        if any(word in note for word in ("Baby with", "Toddler with", "Child with")):
+            continue
         key = " ".join(note.lower().split())
         if key not in taken:
             taken.add(key)

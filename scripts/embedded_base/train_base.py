@@ -21,7 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import pretraining
 
-VOCAB, SEQUENCE = 2048, 512
+VOCAB, SEQUENCE = 4096, 512
 BOS, EOS = 0, 1
 
 

@@ -78,6 +78,11 @@ fn the_first_command_teaches_the_small_base_its_task() {
     assert_eq!(test.len(), 150);
     let adapted = share(&generator, &test);
     assert!(adapted >= 0.9, "complete and supported: {adapted}");
+    // Words that people use and the program that wrote the sample does not: 24 of 40 when this was written.
+    let by_hand = notes("handwritten/notes.csv", "handwritten/findings.jsonl");
+    assert_eq!(by_hand.len(), 40);
+    let adapted = share(&generator, &by_hand);
+    assert!(adapted >= 0.5, "complete and supported, of notes written by hand: {adapted}");
     generator.set_adapter_enabled(false);
     let base = share(&generator, &test);
     assert!(base < 0.2, "the untouched base: {base}");
