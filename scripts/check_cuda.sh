@@ -45,7 +45,7 @@ if [ ! -e "$compiler/complete" ]; then
   touch "$compiler/complete"
 fi
 for capability in 80 90; do
-  "$compiler/nvidia/cu13/bin/nvcc" -cubin -O3 -std=c++17 -arch "sm_$capability" -Werror all-warnings -o "$work/kernels.cubin" \
+  "$compiler/nvidia/cu13/bin/nvcc" -cubin -O3 -std=c++17 -arch "sm_$capability" -Werror all-warnings -Xptxas -warn-spills,-warn-lmem-usage -o "$work/kernels.cubin" \
     crates/sft-kernels/cuda/kernels.cu
   echo "kernels compiled for compute capability ${capability%?}.${capability#?}"
 done

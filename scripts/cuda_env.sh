@@ -7,36 +7,18 @@
 # where `--device auto` computes on the CPU. At run time the real libraries are looked for by the system's loader, in the
 # folders of $CUDA_LIB_DIRS (colon-separated), and beside the kit.
 #
-# Linux on x86_64, with python3 (and pip), gcc and binutils. Where a toolkit is installed, `CUDA_LAZY=no` takes nothing
+# At run time the driver must be 580 or newer. Linux on x86_64, with python3 (and pip), gcc and binutils. Where a toolkit is installed, `CUDA_LAZY=no` takes nothing
 # from here: set CUDA_HOME and build.
 CUDA_KIT=${CUDA_KIT:-$HOME/.cache/sft-cuda-kit}
 _cuda_scripts=$(cd "$(dirname "${BASH_SOURCE[0]:-$0}")" && pwd)
 
 # Versions that belong together: CUDA 13.0, update 2.
-_cuda_wheels="nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96
-  nvidia-cuda-cccl==13.0.85 nvidia-cuda-nvrtc==13.0.88 nvidia-cublas==13.1.0.3 nvidia-curand==10.4.0.35"
-
-_cuda_assemble() (
-  set -e
-  home=$CUDA_KIT/site/nvidia/cu13
-  rm -rf "$CUDA_KIT/wheels" "$CUDA_KIT/site" "$CUDA_KIT/home"
-  mkdir -p "$CUDA_KIT/wheels" "$CUDA_KIT/site" "$CUDA_KIT/home/lib"
-  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$CUDA_KIT/wheels" $_cuda_wheels
-  for wheel in "$CUDA_KIT"/wheels/*.whl; do python3 -m zipfile -e "$wheel" "$CUDA_KIT/site"; done
-  rm -rf "$CUDA_KIT/wheels"
-  chmod +x "$home"/bin/* "$home"/nvvm/bin/*
-  ln -sfn lib "$home/lib64"
-  for part in bin nvvm include; do ln -sfn "$home/$part" "$CUDA_KIT/home/$part"; done
-  ln -sfn lib "$CUDA_KIT/home/lib64"
-  python3 "$_cuda_scripts/cuda_lazy.py" "$home" "$CUDA_KIT/home/lib"
-  cp "$home"/lib/libcudart_static.a "$home"/lib/libcudadevrt.a "$CUDA_KIT/home/lib/"
-  echo "$_cuda_wheels" > "$CUDA_KIT/complete"
-)
+_cuda_wheels="nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85 nvidia-cuda-nvrtc==13.0.88 nvidia-cublas==13.1.0.3 nvidia-curand==10.4.0.35"
 
 if [ "${CUDA_LAZY:-yes}" = yes ]; then
   if [ "$(cat "$CUDA_KIT/complete" 2>/dev/null)" != "$_cuda_wheels" ]; then
     echo "fetching NVIDIA's compiler into $CUDA_KIT (once)" >&2
-    _cuda_assemble
+    bash "$_cuda_scripts/cuda_assemble.sh" "$CUDA_KIT" $_cuda_wheels
   fi
   if [ "$(cat "$CUDA_KIT/complete" 2>/dev/null)" = "$_cuda_wheels" ]; then
     export CUDA_HOME=$CUDA_KIT/home CUDARC_CUDA_VERSION=13000

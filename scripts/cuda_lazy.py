@@ -97,7 +97,7 @@ common:
 def functions(toolkit, library, soname, pattern):
     if library == "cuda":  # the driver's library is no part of a toolkit: its header names the functions
         text = (toolkit / "include/cuda.h").read_text()
-        plain = set(re.findall(r"CUresult CUDAAPI (cu\w+)", text)) | set(re.findall(r"#define +cu\w+ +(cu\w+)", text))
+        plain = set(re.findall(r"CUresult\s+CUDAAPI\s+(cu\w+)", text)) | set(re.findall(r"#define +cu\w+ +(cu\w+)", text))
         streams = re.findall(r"__CUDA_API_PT(?:DS|SZ)\((cu\w+)\)", text)
         return sorted(plain | {name + end for name in streams for end in ("", "_ptds", "_ptsz")})
     listing = subprocess.run(["nm", "-D", "--defined-only", toolkit / "lib" / soname], capture_output=True, text=True, check=True).stdout

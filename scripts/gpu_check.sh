@@ -30,7 +30,9 @@ if [ "${1:-}" = --pack ]; then
   mkdir -p "$folder"
   cd "$here/.."
   build | while read -r name path; do cp "$path" "$folder/$name"; strip "$folder/$name"; done
-  cp -r fixtures/golden "$folder/golden"
+  mkdir -p "$folder/fixtures"
+  rm -rf "$folder/fixtures/golden"
+  cp -r fixtures/golden "$folder/fixtures/"
   cp "$here/gpu_check.sh" benches/peers/peft_gpu.py "$folder/"
   echo "packed into $folder"
   exit
@@ -40,14 +42,18 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"; kill "${sampler:-}" 2>/dev/null || true' EXIT
 if [ -x "$here/gpu_check" ]; then
   program() { echo "$here/$1"; }
-  golden=$here/golden peer=$here/peft_gpu.py
+  golden=$here/fixtures/golden peer=$here/peft_gpu.py
 else
   (cd "$here/.." && build) > "$work/programs"
   program() { awk -v name="$1" '$1 == name {print $2}' "$work/programs"; }
   golden=$here/../fixtures/golden peer=$here/../benches/peers/peft_gpu.py
 fi
 
-if ! nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader 2>/dev/null; then
+python=${PYTHON:-python3}
+# The libraries of a PyTorch that is installed will do.
+wheels=$("$python" -c 'import glob, nvidia; print(":".join(glob.glob(list(nvidia.__path__)[0] + "/*/lib")))' 2>/dev/null || true)
+export CUDA_LIB_DIRS=${CUDA_LIB_DIRS:-}:$wheels:/usr/local/cuda/lib64
+if ! nvidia-smi -i 0 --query-gpu=name,memory.total,driver_version --format=csv,noheader 2>/dev/null; then
   echo "no NVIDIA driver here: the checks below say what they skip, and figures are the CPU's"
   unset gpu
 else
@@ -57,7 +63,7 @@ fi
 # The most memory that the device had in use while a command ran, in MiB.
 measured() {
   if [ "${gpu:-}" ]; then
-    nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -lms 100 > "$work/memory" & sampler=$!
+    nvidia-smi -i 0 --query-gpu=memory.used --format=csv,noheader,nounits -lms 100 > "$work/memory" & sampler=$!
   fi
   "$@"
   if [ "${gpu:-}" ]; then
@@ -71,7 +77,15 @@ check() { # title, command
   local title=$1
   shift
   if "$@" > "$work/log" 2>&1; then
-    echo "ok: $title$(grep -q 'skipped, no CUDA' "$work/log" && echo ' (SKIPPED: no CUDA device)' || true)"
+    if ! grep -q 'skipped, no CUDA' "$work/log"; then
+      echo "ok: $title"
+    elif [ "${gpu:-}" ]; then
+      echo "FAILED: $title: there is a GPU, but it cannot be opened (driver 580 or newer is needed)"
+      grep -m 1 'skipped, no CUDA' "$work/log"
+      failed=1
+    else
+      echo "SKIPPED: $title: no CUDA device"
+    fi
   else
     echo "FAILED: $title"
     tail -20 "$work/log"
@@ -85,10 +99,15 @@ if [ "${gpu:-}" ]; then
 else
   echo "SKIPPED: golden suite on the device"
 fi
-measured "$(program gpu_check)"
-python=${PYTHON:-python3}
+measured "$(program gpu_check)" --batches 0 || failed=1
+for batch in ${BATCHES:-8 16 32}; do
+  if [ "${gpu:-}" ]; then measured "$(program gpu_check)" --matmul 0 --batches "$batch" || failed=1; fi
+done
 if [ "${gpu:-}" ] && "$python" -c 'import torch, transformers, peft' 2>/dev/null; then
-  for batch in 8 16 32; do measured "$python" "$peer" --batch "$batch" || true; done
+  for batch in ${BATCHES:-8 16 32}; do
+    measured "$python" "$peer" --batch "$batch" || true
+    measured "$python" "$peer" --batch "$batch" --checkpointing || true
+  done
 else
   echo "no PyTorch with transformers and PEFT (or no GPU): nothing to compare with"
 fi

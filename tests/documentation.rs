@@ -15,11 +15,12 @@ use sft::eval::{Comparison, Evaluation};
 use sft::inference::{FinishReason, Generation};
 use sft::trainer::StepRecord;
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     README,
     GUIDE,
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "CHANGELOG.md",
     "crates/sft-dataset/README.md",
     "crates/sft-lora/README.md",

@@ -45,7 +45,7 @@ __device__ void lora_down(const T *x, const float *small, float *u, uint32_t tok
 #define COLUMNS 512
 template <class T>
 __device__ void lora_up(const float *u, const float *small, T *y, uint32_t tokens, uint32_t width, uint32_t r, uint32_t transposed, DROPOUT) {
-  alignas(16) __shared__ float us[ROWS][RANKS], bs[RANKS][COLUMNS];
+  alignas(16) __shared__ float us[ROWS][RANKS], bs[RANKS][COLUMNS + 4];  // + 4: few lanes meet in a bank
   const Dropout dropout = {rows, key0, key1, threshold, keep};
   const uint32_t first = ROWS * blockIdx.x, start = COLUMNS * blockIdx.y, column = 4 * threadIdx.x;
   float sum[ROWS][4] = {};

@@ -42,6 +42,8 @@ pub fn causal_attention(
     let (queries, heads, _) = q.dims3()?;
     let (keys, kv_heads, _) = k.dims3()?;
     let borders_fit = spec.cu_seqlens_q.len() == spec.cu_seqlens_k.len()
+        && spec.cu_seqlens_q.first() == Some(&0)
+        && spec.cu_seqlens_k.first() == Some(&0)
         && spec.cu_seqlens_q.last().is_some_and(|&end| end as usize == queries)
         && spec.cu_seqlens_k.last().is_some_and(|&end| end as usize == keys);
     if !borders_fit || !heads.is_multiple_of(kv_heads) {

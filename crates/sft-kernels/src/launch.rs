@@ -218,7 +218,7 @@ const RANKS: usize = 16;
 /// Features of a block of the LoRA kernels.
 const COLUMNS: usize = 512;
 /// Tokens that one block sums: few, so that there are blocks for a large GPU.
-const SHARE: usize = 256;
+const SHARE: usize = 64;
 
 /// Buffers: x `[T, width]`, the small matrix, u `[T, r]`. `u = scale * drop(x)` times the small matrix.
 pub fn lora_down<B>(

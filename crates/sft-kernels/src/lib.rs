@@ -27,11 +27,14 @@ mod norm;
 pub mod random;
 mod recompute;
 mod rope;
+mod seed;
 mod swiglu;
 
 pub use attention::{AttentionSpec, causal_attention};
 pub use cpu::Dropout;
 pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
+#[cfg(feature = "cuda")]
+pub use cuda::open_cuda;
 pub use dropout::{DropoutStream, Rows};
 pub use frozen::{FrozenWeight, LockedWeight};
 pub use frozen_linear::frozen_linear;
@@ -39,4 +42,5 @@ pub use lora_linear::{LoraOperands, lora_linear};
 pub use mapped::MappedFile;
 pub use norm::rms_norm;
 pub use rope::rope;
+pub use seed::seed;
 pub use swiglu::swiglu;

@@ -1,7 +1,7 @@
 //! One decoder block: attention and feed-forward, each behind a normalisation, on a residual stream.
 
 use candle_core::{Device, Result as CandleResult, Tensor, Var};
-use sft_kernels::{AttentionSpec, causal_attention, rms_norm, rope, swiglu};
+use sft_kernels::{AttentionSpec, causal_attention, rms_norm, rope, seed, swiglu};
 
 use crate::{
     Result,
@@ -215,7 +215,7 @@ impl Block {
         Ok((out, Saved { x, y: (!recompute).then_some(y) }))
     }
 
-    /// The gradients of `sum(y . dy)`: those of the adapters are added to `grads`, that of the input
+    /// The gradients for that of the result, `dy`: those of the adapters are added to `grads`, that of the input
     /// is returned if the forward pass was told to provide for it.
     ///
     /// Autograd runs inside this block alone, which is bit-equal to one graph over all blocks.
@@ -231,7 +231,7 @@ impl Block {
             Some(y) => y,
             None => self.apply(&x, ctx)?,
         };
-        let store = (y * dy)?.sum_all()?.backward()?;
+        let store = seed(&y, dy)?.backward()?;
         for (name, var) in self.projections().iter().flat_map(|p| p.parameters()) {
             if let Some(gradient) = store.get(&var) {
                 grads.add(name, gradient)?;

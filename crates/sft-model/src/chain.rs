@@ -1,7 +1,7 @@
 //! Passes over the whole chain: training, evaluation, logits.
 
 use candle_core::{DType, Tensor, Var};
-use sft_kernels::{Rows, cpu::on_pool, frozen_linear, linear_cross_entropy};
+use sft_kernels::{Rows, cpu::on_pool, frozen_linear, linear_cross_entropy, seed};
 
 use crate::{
     Decoder, Gradients, LossSum, ModelError, Packed, Result, TrainPass,
@@ -122,7 +122,7 @@ impl Decoder {
         let normed = self.normed(picked.as_tensor())?;
         let ce = linear_cross_entropy(&normed.detach(), &self.head, &labels, true)?;
         let dnormed = ce.dhidden.ok_or(ModelError::State("the head gave no gradient"))?;
-        let store = (normed * dnormed)?.sum_all()?.backward()?;
+        let store = seed(&normed, &dnormed)?.backward()?;
         let dpicked =
             store.get(&picked).ok_or(ModelError::State("the final norm gave no gradient"))?;
         let index = Tensor::new(rows, self.device())?;

@@ -41,15 +41,27 @@ impl DeviceChoice {
             ))
         };
         match self {
-            Self::Auto if cuda_is_available() => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
+            Self::Auto if cuda_is_available() => Ok(open_cuda(0).unwrap_or_else(|error| {
+                tracing::info!(%error, "no CUDA device: computing on the CPU");
+                Device::Cpu
+            })),
             Self::Auto if metal_is_available() => Ok(Device::new_metal(0).unwrap_or(Device::Cpu)),
             Self::Cpu | Self::Auto => Ok(Device::Cpu),
             Self::Cuda(_) if !cuda_is_available() => Err(missing("CUDA", "cuda")),
-            Self::Cuda(ordinal) => Device::new_cuda(ordinal).map_err(failed),
+            Self::Cuda(ordinal) => open_cuda(ordinal).map_err(failed),
             Self::Metal(_) if !metal_is_available() => Err(missing("Metal", "metal")),
             Self::Metal(ordinal) => Device::new_metal(ordinal).map_err(failed),
         }
     }
+}
+
+#[cfg(feature = "cuda")]
+use sft_kernels::open_cuda;
+
+/// Without the feature there is none.
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(ordinal: usize) -> candle_core::Result<Device> {
+    Device::new_cuda(ordinal)
 }
 
 impl FromStr for DeviceChoice {

@@ -84,8 +84,15 @@ pub(crate) fn one_line(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
+    if line.contains("CUDA_ERROR_OUT_OF_MEMORY") {
+        line += GPU_MEMORY;
+    }
     line
 }
+
+/// What helps when a GPU's memory is full; the driver's words do not say it.
+const GPU_MEMORY: &str = "; the GPU's memory is full: add --gradient_checkpointing, halve --batch_size and double \
+     --gradient_accumulation_steps (the same training), or shorten examples with --max_length";
 
 /// A message as one line. Under RUST_BACKTRACE candle puts stack frames (`  0: ...`) below its messages.
 fn without_backtrace(text: &str) -> String {
@@ -106,6 +113,14 @@ mod tests {
             "cannot read the configuration file run.toml; check the path given to --config: the disk is gone"
         );
         assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_full_gpu_has_a_remedy() {
+        let source =
+            std::io::Error::other("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")");
+        let error = CliError::ConfigRead { path: "run.toml".into(), source };
+        assert!(one_line(&error).ends_with("--max_length"));
     }
 
     #[test]

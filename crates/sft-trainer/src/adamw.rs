@@ -54,14 +54,20 @@ impl AdamW {
     ) -> Result<(), TrainError> {
         self.step += 1;
         let update = Update::new(self.step, lr, self.weight_decay);
-        self.moments.par_iter_mut().try_for_each(|(name, moments)| {
-            if let (Some(var), Some(gradient)) = (parameters.get(name), gradients.get(name)) {
-                let mut values: Vec<f32> = var.flatten_all()?.to_vec1()?;
-                update.apply(&mut values, gradient, moments);
-                var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
-            }
+        let moved = |(name, moments): (&String, &mut Moments)| {
+            let (Some(var), Some(gradient)) = (parameters.get(name), gradients.get(name)) else {
+                return Ok(());
+            };
+            let mut values: Vec<f32> = var.flatten_all()?.to_vec1()?;
+            update.apply(&mut values, gradient, moments);
+            var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
             Ok(())
-        })
+        };
+        if parameters.values().all(|var| var.device().is_cpu()) {
+            return self.moments.par_iter_mut().try_for_each(moved);
+        }
+        // Each thread has a stream of its own on a device: a copy from another one would not be waited for.
+        self.moments.iter_mut().try_for_each(moved)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod attention;
 mod lora;
+mod open;
 mod rows;
 
 use candle_core::{
@@ -18,6 +19,7 @@ use candle_core::{
 
 pub(crate) use attention::{Attended, attention, attention_backward, attention_takes};
 pub(crate) use lora::{Adapter, Rows, lora, lora_backward, lora_takes};
+pub use open::open_cuda;
 pub(crate) use rows::{
     cross_entropy, rms_norm, rms_norm_backward, rope, rope_back, swiglu, swiglu_backward,
 };
