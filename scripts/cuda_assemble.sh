@@ -15,5 +15,7 @@ for part in bin nvvm include; do ln -sfn "$home/$part" "$kit/home/$part"; done
 ln -sfn lib "$kit/home/lib64"
 python3 "$scripts/cuda_lazy.py" "$home" "$kit/home/lib"
 cp "$home"/lib/libcudart_static.a "$home"/lib/libcudadevrt.a "$kit/home/lib/"
+# The runtime is linked in; it opens the driver itself.
+echo "INPUT($kit/home/lib/libcudart_static.a)" > "$kit/home/lib/libcudart.so"
 test -x "$home/bin/nvcc" -a -s "$kit/home/lib/libcuda.so"
 echo "$*" > "$kit/complete"

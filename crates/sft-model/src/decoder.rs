@@ -36,6 +36,9 @@ impl Types {
     }
 }
 
+/// Rows of a matrix that its fingerprint looks at, from the first to the last: another training has moved every one.
+const SAMPLED: u64 = 16;
+
 /// A causal language model with a frozen base, and adapters when they have been added.
 pub struct Decoder {
     config: ModelConfig,
@@ -204,7 +207,7 @@ impl Decoder {
             + self.trainable_parameters()
     }
 
-    /// A text that tells one base from another: a hash of the first row of every matrix, and of the
+    /// A text that tells one base from another: a hash of rows all over every matrix, and of the
     /// norms. Meant to notice that the files have changed, not to withstand somebody who hides it.
     ///
     /// # Errors
@@ -212,8 +215,14 @@ impl Decoder {
     pub fn base_fingerprint(&self) -> Result<String> {
         let matrices =
             self.projections().map(Projection::weight).chain([&self.embedding, &self.head]);
-        let first = Tensor::new(&[0u32], &self.device)?;
-        let rows = matrices.map(|weight| weight.gather_rows(&first));
+        let rows = matrices.map(|weight| {
+            let count = weight.out_features() as u64;
+            let mut ids: Vec<u32> = (0..SAMPLED)
+                .map(|i| (count.saturating_sub(1) * i / (SAMPLED - 1)) as u32)
+                .collect();
+            ids.dedup();
+            weight.gather_rows(&Tensor::new(ids, &self.device)?)
+        });
         let norms = self.blocks.iter().flat_map(Block::norms).chain([&self.final_norm]);
         let mut hash = Fnv::default();
         for tensor in rows.chain(norms.map(|norm| Ok(norm.clone()))) {

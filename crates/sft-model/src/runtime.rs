@@ -36,8 +36,12 @@ impl DeviceChoice {
             ))
         };
         let failed = |error: candle_core::Error| {
+            // Below its first line stand stack frames, under RUST_BACKTRACE.
+            let text = error.to_string();
+            let reason = text.lines().next().unwrap_or_default();
             ModelError::Device(format!(
-                "cannot open device {self} ({error}); use `--device cpu` or `--device auto`"
+                "cannot open device {self} ({reason}); is there such a device, and its driver? \
+                 `--device cpu` and `--device auto` do without"
             ))
         };
         match self {

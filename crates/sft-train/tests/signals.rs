@@ -61,7 +61,6 @@ fn usr1_saves_and_the_run_goes_on_to_the_same_bytes() {
     let fixture = Fixture::new();
     let mut child = fixture.command(&RUN).spawn().unwrap();
     wait_for_steps(&fixture, &mut child, 3);
-    send(&child, "-USR1");
     // Folders come and go meanwhile.
     let steps = || {
         let names =
@@ -71,12 +70,15 @@ fn usr1_saves_and_the_run_goes_on_to_the_same_bytes() {
         names.filter(|path| is_step(path) && path.join("manifest.json").exists()).count()
     };
     let start = Instant::now();
-    while steps() == 0 && child.try_wait().unwrap().is_none() {
+    while steps() == 0 {
+        // At the end of an epoch a checkpoint is saved anyway: ask again.
+        send(&child, "-USR1");
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(child.try_wait().unwrap().is_none(), "the run ended without having saved");
         assert!(start.elapsed() < Duration::from_mins(1));
-        std::thread::sleep(Duration::from_millis(1));
     }
     Ended::from(child.wait_with_output().unwrap()).ok();
-    assert_eq!(steps(), 1);
+    assert!(steps() >= 1);
     assert!(whole.read(ADAPTER) == fixture.read(ADAPTER));
 }
 

@@ -212,11 +212,51 @@ fn a_base_that_has_changed_is_refused() {
     let path = case.root.path().join("base/model.safetensors");
     let mut tensors = candle_core::safetensors::load(&path, &candle_core::Device::Cpu).unwrap();
     let name = "model.layers.1.mlp.up_proj.weight";
-    let doubled = (&tensors[name] * 2.0).unwrap();
-    tensors.insert(name.to_owned(), doubled);
-    candle_core::safetensors::save(&tensors, &path).unwrap();
-    let Err(error) = case.run(ResumeFrom::Auto) else { panic!("resumed on another base") };
-    assert!(error.to_string().contains("base_weights"), "{error}");
+    let whole = tensors[name].clone();
+    let doubled = (&whole * 2.0).unwrap();
+    let rows = whole.dims()[0];
+    let head = whole.narrow(0, 0, rows - 1).unwrap();
+    let last = doubled.narrow(0, rows - 1, 1).unwrap();
+    let last_row_alone = candle_core::Tensor::cat(&[head, last], 0).unwrap();
+    for changed in [doubled, last_row_alone] {
+        tensors.insert(name.to_owned(), changed);
+        candle_core::safetensors::save(&tensors, &path).unwrap();
+        let Err(error) = case.run(ResumeFrom::Auto) else { panic!("resumed on another base") };
+        assert!(error.to_string().contains("base_weights"), "{error}");
+    }
+}
+
+#[test]
+fn weights_that_are_written_to_meanwhile_end_the_run() {
+    let case = case();
+    let path = case.root.path().join("base/model.safetensors");
+    let mut observer = On(move |event: &Event<'_>| {
+        if matches!(event, Event::Step(record) if record.step == 3) {
+            let mut file = fs::File::options().append(true).open(&path).unwrap();
+            std::io::Write::write_all(&mut file, &[0]).unwrap();
+        }
+    });
+    let result = case.trainer().run(ResumeFrom::Fresh, &mut observer, &StopFlag::new());
+    let Err(error) = result else { panic!("trained on") };
+    assert!(error.to_string().contains("written to while"), "{error}");
+}
+
+#[test]
+fn a_tokenizer_that_is_replaced_meanwhile_changes_nothing() {
+    let case = case();
+    let path = case.root.path().join("tokenizer.json");
+    let at_start = case.files();
+    let expected = fs::read(&at_start.tokenizer_json).unwrap();
+    let mut trainer = case.trainer();
+    let mut observer = On(move |event: &Event<'_>| {
+        if matches!(event, Event::RunStarted { .. }) {
+            fs::write(&path, "{}").unwrap();
+        }
+    });
+    trainer.run(ResumeFrom::Fresh, &mut observer, &StopFlag::new()).unwrap();
+    for folder in ["final_model", "checkpoint_step_2"] {
+        assert_eq!(fs::read(case.out.join(folder).join("tokenizer.json")).unwrap(), expected);
+    }
 }
 
 #[test]
