@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{StepRecord, trend::Trend};
 
+/// So many evaluations above the lowest one, and by this factor, are overfitting worth a warning.
+const PATIENCE: usize = 3;
+const OVERFITTED: f64 = 1.05;
+
 /// The counters and sums of a run; saved with each checkpoint, exactly.
 ///
 /// The position in the data is not among them: it follows from `step` (see [`Plan`](crate::Plan)).
@@ -97,6 +101,19 @@ impl Progress {
         best
     }
 
+    /// A warning when the validation loss has not been the lowest for a while, and has risen.
+    pub(crate) fn overfitting(&self) -> Option<String> {
+        let (best, last) = (self.best_evaluation?, self.last_evaluation?);
+        let waited = self.evaluations_without_improvement == PATIENCE;
+        (waited && last.loss > OVERFITTED * best.loss).then(|| {
+            format!(
+                "the validation loss was lowest after step {} ({:.4}) and is {:.4} now: the model learns its examples by \
+                 heart; end earlier (--early_stopping_patience, fewer --num_epochs) or raise --lora_dropout",
+                best.step, best.loss, last.loss
+            )
+        })
+    }
+
     /// The evaluation made after the last step, if there was one.
     pub(crate) fn current_evaluation(&self) -> Option<Evaluation> {
         self.last_evaluation.filter(|evaluation| evaluation.step == self.step)
@@ -163,5 +180,19 @@ mod tests {
         assert_eq!(better, [false, true, false, false, true]);
         assert_eq!(progress.evaluations_without_improvement, 0);
         assert_eq!(progress.best_evaluation.unwrap().step, 4);
+    }
+
+    #[test]
+    fn a_rising_validation_loss_is_said_once() {
+        let warnings = |losses: &[f64]| {
+            let mut progress = Progress::default();
+            let after = |(i, &loss): (usize, &f64)| {
+                progress.evaluated(evaluation(i, loss));
+                usize::from(progress.overfitting().is_some())
+            };
+            losses.iter().enumerate().map(after).sum::<usize>()
+        };
+        assert_eq!(warnings(&[2.0, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5]), 1);
+        assert_eq!(warnings(&[2.0, 1.0, 1.01, 1.02, 1.03, 1.02]), 0);
     }
 }

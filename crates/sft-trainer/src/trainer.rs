@@ -25,10 +25,6 @@ use crate::{
     TrainingStats, memory,
 };
 
-/// So many evaluations above the lowest one, and by this factor, are overfitting worth a warning.
-const PATIENCE: usize = 3;
-const OVERFITTED: f64 = 1.05;
-
 /// What to resume.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ResumeFrom {
@@ -305,15 +301,8 @@ impl Trainer {
             run.warn(&format!("the validation loss after step {step} is not finite"));
         }
         let waited = run.progress.evaluations_without_improvement;
-        if let Some(best) = run.progress.best_evaluation
-            && waited == PATIENCE
-            && eval_loss > OVERFITTED * best.loss
-        {
-            run.warn(&format!(
-                "the validation loss was lowest after step {} ({:.4}) and is {eval_loss:.4} now: the model learns its \
-                 examples by heart; end earlier (--early_stopping_patience, fewer --num_epochs) or raise --lora_dropout",
-                best.step, best.loss
-            ));
+        if let Some(warning) = run.progress.overfitting() {
+            run.warn(&warning);
         }
         if self.config.early_stopping_patience.is_some_and(|patience| waited >= patience)
             && step < self.plan.total_steps
