@@ -19,8 +19,16 @@ pub const TOKENIZER: u64 = 256 << 20;
 /// # Errors
 /// When the file cannot be read, or is longer ([`ErrorKind::FileTooLarge`]).
 pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_within(File::open(path)?, limit)
+}
+
+/// [`read_limited`] of anything that can be read, such as standard input.
+///
+/// # Errors
+/// Those of [`read_limited`].
+pub fn read_within(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    reader.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         let message = format!("it is longer than {} MB, which no such file is", limit >> 20);
         return Err(io::Error::new(ErrorKind::FileTooLarge, message));
@@ -40,6 +48,8 @@ mod tests {
         std::fs::write(&path, [7; 100]).unwrap();
         assert_eq!(read_limited(&path, 100).unwrap(), [7; 100]);
         assert_eq!(read_limited(&path, 99).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        assert_eq!(read_within(&[7; 100][..], 100).unwrap(), [7; 100]);
+        assert!(read_within(&[7; 100][..], 99).is_err());
         #[cfg(unix)]
         assert!(read_limited(Path::new("/dev/zero"), 1 << 16).is_err());
     }

@@ -1,11 +1,11 @@
 //! Where notes come from.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use sft_dataset::{
     NoteRow,
-    limited::{ROWS, read_limited},
+    limited::{ROWS, read_limited, read_within},
 };
 
 use crate::cli::Args;
@@ -58,8 +58,7 @@ impl Notes {
         if stdin.is_terminal() {
             return Err(Error::NoNote);
         }
-        let mut bytes = Vec::new();
-        stdin.lock().take(ROWS).read_to_end(&mut bytes).map_err(|source| Error::Io {
+        let bytes = read_within(stdin.lock(), ROWS).map_err(|source| Error::Io {
             action: "read",
             what: "standard input".to_owned(),
             remedy: "give the note with --clinical-note or --input-file",
