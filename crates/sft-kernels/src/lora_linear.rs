@@ -81,6 +81,18 @@ struct LoraLinear {
 /// A tensor as a backend sees it.
 type View<'a, S> = (&'a S, &'a Layout);
 
+/// `x W^T + bias`, `[T, out]`.
+fn base_and_bias<S: BaseProduct>(
+    (x, x_layout): View<'_, S>,
+    w: &FrozenWeight,
+    bias: Option<View<'_, S>>,
+) -> Result<S> {
+    let y = x.base_product(x_layout, w)?;
+    let Some((bias, layout)) = bias else { return Ok(y) };
+    let shape = (x_layout.dims()[0], w.out_features());
+    y.binary_impl::<Add>(bias, &Layout::contiguous(shape), &layout.broadcast_as(shape)?)
+}
+
 impl LoraLinear {
     /// The forward pass, in the operations that every backend has.
     fn forward<S: BaseProduct>(
@@ -96,12 +108,7 @@ impl LoraLinear {
         let contiguous = |rows: usize, columns: usize| Layout::contiguous((rows, columns));
         let y_layout = contiguous(m, n);
 
-        let mut y = x.base_product(x_layout, &self.w)?;
-        if let Some((bias, layout)) = bias {
-            let layout = layout.broadcast_as((m, n))?;
-            y = y.binary_impl::<Add>(bias, &y_layout, &layout)?;
-        }
-
+        let mut y = base_and_bias((x, x_layout), &self.w, bias)?;
         let in_layout = contiguous(m, k);
         let cast =
             if x.dtype() == a.dtype() { None } else { Some(x.to_dtype(x_layout, a.dtype())?) };
@@ -271,16 +278,14 @@ impl CustomOp3 for FusedLora {
         b: &CudaStorage,
         b_layout: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
-        use candle_core::backend::BackendStorage;
-
         use crate::cuda::{Adapter, View};
         let (tokens, out) = (x_layout.dims()[0], self.w.out_features());
-        let mut y = x.base_product(x_layout, &self.w)?;
-        if let Some(bias) = self.bias.as_ref().map(Tensor::storage_and_layout) {
-            let (bias, layout) = view!(bias, Cuda);
-            let layout = layout.broadcast_as((tokens, out))?;
-            y = y.binary_impl::<Add>(bias, &Layout::contiguous((tokens, out)), &layout)?;
-        }
+        let bias = self.bias.as_ref().map(Tensor::storage_and_layout);
+        let bias = match &bias {
+            Some(locked) => Some(view!(locked, Cuda)),
+            None => None,
+        };
+        let y = base_and_bias((x, x_layout), &self.w, bias)?;
         let adapter = Adapter {
             a: View::new(a, a_layout)?,
             b: View::new(b, b_layout)?,
