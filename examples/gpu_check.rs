@@ -184,6 +184,7 @@ fn llama_2_7b(layers: usize) -> ModelConfig {
         tie_word_embeddings: false,
         bos_token_id: Some(1),
         eos_token_ids: vec![2],
+        quantization: None,
     }
 }
 

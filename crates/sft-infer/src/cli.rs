@@ -35,6 +35,9 @@ Examples:
   The adapter alone, for llama.cpp:
     sft-infer --model-path models/sft_specialist/final_model --export-gguf-lora adapter.gguf
 
+  A base in four bits, quantised once; training and generation then take it like any other:
+    sft-infer --model-path DIR --quantize nf4 --quantize-to DIR-nf4
+
   Does the model find factual summaries likelier than hallucinated ones, and more so than its base?
     sft-infer --model-path models/sft_specialist/final_model --evaluate test.csv --compare base
 
@@ -140,6 +143,19 @@ pub(crate) struct Args {
         ]
     )]
     pub export_gguf_lora: Option<PathBuf>,
+    /// Write the model, which has no adapter, with its blocks as --quantize says: read again it is the
+    /// same model, at once and straight from the file. nf4 is written as bitsandbytes does it
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Output",
+        requires = "quantize",
+        conflicts_with_all = [
+            "clinical_note", "input_file", "evaluate", "output_file", "json", "merge_to", "export_gguf_lora",
+            "base_model", "prompt_template",
+        ]
+    )]
+    pub quantize_to: Option<PathBuf>,
     /// Write the embedded base model as a Hugging Face folder, for other tools; needs no
     /// --model-path
     #[arg(
@@ -148,7 +164,7 @@ pub(crate) struct Args {
         help_heading = "Output",
         conflicts_with_all = [
             "model_path", "clinical_note", "input_file", "evaluate", "output_file", "json", "merge_to",
-            "export_gguf_lora",
+            "export_gguf_lora", "quantize_to",
         ]
     )]
     pub export_base: Option<PathBuf>,
@@ -334,6 +350,9 @@ mod tests {
             &["--model-path", "m", "--merge-to", "x", "--dtype", "bf16"],
             &["--model-path", "m", "--merge-to", "x", "--quantize", "nf4"],
             &["--model-path", "m", "--quantize", "fp4"],
+            &["--model-path", "m", "--quantize-to", "x"],
+            &["--model-path", "m", "--quantize", "nf4", "--quantize-to", "x", "--json"],
+            &["--model-path", "m", "--quantize", "nf4", "--quantize-to", "x", "--base-model", "b"],
             &["--model-path", "m", "--merge-to", "x", "--device", "cuda"],
             &["--model-path", "m", "--evaluate", "e.csv", "--clinical-note", "a"],
             &["--model-path", "m", "--evaluate", "e.csv", "--input-file", "b"],

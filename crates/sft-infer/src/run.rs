@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use sft_dataset::TemplateChoice;
 use sft_inference::{
-    Event, Generator, InferenceError, OpenOptions, export_gguf_lora, merge_adapter,
+    Event, Generator, InferenceError, OpenOptions, export_gguf_lora, merge_adapter, quantize_base,
 };
 use sft_model::source::{SourceOptions, export_base};
 
@@ -45,6 +45,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             written.architecture,
             written.alpha
         ));
+    }
+    if let (Some(out), Some(quantize)) = (&args.quantize_to, args.quantize) {
+        let source = fetched(args, None)?;
+        quantize_base(&source.model_path, quantize, out)?;
+        return say(&format!("Model in {quantize} saved to {}", out.display()));
     }
     if let Some(csv) = &args.evaluate {
         return evaluate(args, csv);

@@ -64,6 +64,16 @@ pub enum InferenceError {
         /// The model folder.
         folder: PathBuf,
     },
+    /// A base was to be quantised, and an adapter was given.
+    #[error(
+        "{} is an adapter, and only a whole model can be quantised: give its base, or write the two as one model \
+         with --merge_to first",
+        folder.display()
+    )]
+    AdapterToQuantize {
+        /// The adapter's folder.
+        folder: PathBuf,
+    },
     /// A GGUF file was asked for, but there is no adapter.
     #[error(
         "{} has no adapter_config.json, so there is no adapter to export: give an adapter's folder",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use sft_dataset::{DatasetError, PromptTemplate, PromptTokenizer, SftConfig, TemplateChoice};
 use sft_lora::peft::{PeftAdapter, load_adapter};
-use sft_model::runtime::{DTypeChoice, DeviceChoice, Quantize};
+use sft_model::runtime::{DTypeChoice, DeviceChoice, Quantize, base_types};
 use sft_model::source::{Event, SourceOptions};
 use sft_model::{Decoder, ModelDir};
 
@@ -57,11 +57,10 @@ impl Generator {
     /// a template that does not suit the tokenizer.
     pub fn open(options: &OpenOptions) -> Result<Self, InferenceError> {
         let device = options.device.open()?;
-        let dtype = match options.quantize {
-            Some(quantize) => quantize.resolve(options.dtype, &device)?,
-            None => options.dtype.resolve(&device)?,
-        };
+        base_types(options.quantize, None, options.dtype, &device)?; // before anything is fetched
         let sources = Sources::find(options, &device)?;
+        let stored = sources.base.config().quantization;
+        let (quantize, dtype) = base_types(options.quantize, stored, options.dtype, &device)?;
         let saved = sources.sft_config()?;
 
         let tokenizer_json = sources.tokenizer_json()?;
@@ -76,7 +75,7 @@ impl Generator {
         stop_ids.extend(saved_eos.into_iter().chain([eos_id]));
         let max_length = saved.as_ref().map_or(usize::MAX, |config| config.max_length);
         let prompts = PromptTokenizer::from_file(&tokenizer_json, template, eos_id)?;
-        let decoder = sources.load(dtype, options.quantize, &device)?;
+        let decoder = sources.load(dtype, quantize, &device)?;
         Ok(Self::new(decoder, prompts, stop_ids).limited_to(max_length))
     }
 }

@@ -97,16 +97,18 @@ impl FrozenWeight {
         }
     }
 
-    /// Whether the weight lies in a mapped file and takes no memory of its own.
+    /// Whether the weight lies in a mapped file and takes no memory of its own, but for the scales of a
+    /// quantised one.
     pub fn is_mapped(&self) -> bool {
-        matches!(self.0, Stored::Mapped(_))
+        self.mapped_file().is_some()
     }
 
     /// The file in which the weight lies, if it is mapped.
     pub fn mapped_file(&self) -> Option<&Arc<MappedFile>> {
         match &self.0 {
             Stored::Mapped(matrix) => Some(matrix.file()),
-            Stored::Dense(_) | Stored::Quantised(_) => None,
+            Stored::Quantised(matrix) => matrix.mapped_file(),
+            Stored::Dense(_) => None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer};
 use sft_lora::limited::{SETTINGS, read_limited};
 
-use crate::{ModelError, Result};
+use crate::{ModelError, Result, quantised::stored_as, runtime::Quantize};
 
 /// The architectures that [`crate::Decoder`] computes: one decoder, and what each of them sets in it.
 const SUPPORTED: [&str; 4] = ["llama", "mistral", "qwen2", "qwen3"];
@@ -68,6 +68,8 @@ pub struct ModelConfig {
     pub bos_token_id: Option<u32>,
     /// End-of-sequence ids.
     pub eos_token_ids: Vec<u32>,
+    /// How the matrices of the blocks are stored, if in few bits.
+    pub quantization: Option<Quantize>,
 }
 
 /// Rotary frequencies: `theta^(-2i / head_dim)`, possibly scaled.
@@ -214,11 +216,7 @@ impl ModelConfig {
 impl Raw {
     fn resolve(self) -> std::result::Result<ModelConfig, String> {
         let model_type = self.model_type.clone().unwrap_or_default();
-        if self.quantization_config.is_some() {
-            return Err("the weights are quantised (quantization_config); \
-                        use the model's f32, bf16 or f16 files"
-                .into());
-        }
+        let quantization = self.quantization_config.as_ref().map(stored_as).transpose()?;
         if let Some(act) = self.hidden_act.as_deref().filter(|&act| act != "silu") {
             return Err(format!("hidden_act `{act}` is not supported; only silu is"));
         }
@@ -284,6 +282,7 @@ impl Raw {
             tie_word_embeddings: self.tie_word_embeddings,
             bos_token_id: self.bos_token_id,
             eos_token_ids: self.eos_token_id.map(Vec::from).unwrap_or_default(),
+            quantization,
             model_type,
         })
     }

@@ -70,7 +70,8 @@ impl Decoder {
 
     /// [`load`](Self::load) with the matrices of the blocks in few bits, if that is wished for: each is
     /// read and quantised before the next is read. `dtype` is then bf16 and the device the CPU, as
-    /// [`Quantize::resolve`] has them.
+    /// [`Quantize::resolve`] has them. Matrices that the folder has in few bits are read where they lie;
+    /// without a wish for them they become dense.
     ///
     /// # Errors
     /// Those of [`load`](Self::load), and when a weight is not finite.

@@ -124,7 +124,10 @@ impl ModelDir {
     /// # Errors
     /// When there is none, or an index of them is broken.
     pub fn weight_shape(&self, dtype: DType) -> Result<WeightShape> {
-        let mut shape = WeightShape { dtype, file_bytes: 0, can_map: true, quantize: None };
+        let quantize = self.config.quantization;
+        let stored = quantize.is_some();
+        let mut shape =
+            WeightShape { dtype, file_bytes: 0, can_map: true, quantize, stored_quantised: stored };
         for path in WeightFiles::paths(&self.path)? {
             let file = fs::metadata(&path).map_err(|source| {
                 ModelError::io(&path, "look at the length of this file", source)
@@ -136,6 +139,6 @@ impl ModelDir {
     }
 
     pub(crate) fn weights(&self) -> Result<WeightFiles> {
-        WeightFiles::open(&self.path)
+        WeightFiles::open(&self.path, self.config.quantization)
     }
 }

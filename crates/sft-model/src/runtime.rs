@@ -150,14 +150,22 @@ impl Quantize {
     pub fn resolve(self, dtype: DTypeChoice, device: &Device) -> Result<DType> {
         if !device.is_cpu() {
             return Err(ModelError::Device(format!(
-                "--quantize {self} works on the CPU only so far; add `--device cpu` or leave it out"
+                "a base in {self} works on the CPU only so far; add `--device cpu`, or take a base that is not quantised"
             )));
         }
         match dtype {
             DTypeChoice::Auto | DTypeChoice::Bf16 => Ok(DType::BF16),
             DTypeChoice::F32 | DTypeChoice::F16 => Err(ModelError::Device(format!(
-                "--quantize {self} keeps the rest of the base in bf16; leave out --dtype {dtype}"
+                "a base in {self} has the rest in bf16; leave out --dtype {dtype}"
             ))),
+        }
+    }
+
+    /// Bytes of scales that are copied where the rest is read in its file.
+    pub(crate) fn scale_bytes(self, numbers: u64) -> u64 {
+        match self {
+            Self::Nf4 => numbers / 4096,
+            Self::Int8 => numbers / 16,
         }
     }
 
@@ -168,6 +176,32 @@ impl Quantize {
             Self::Int8 => numbers + numbers / 16,
         }
     }
+}
+
+/// How a base is held: what was asked for, else as its folder has it.
+///
+/// # Errors
+/// Those of [`Quantize::resolve`] and [`DTypeChoice::resolve`], and when the folder is quantised in another way
+/// than was asked for.
+pub fn base_types(
+    asked: Option<Quantize>,
+    stored: Option<Quantize>,
+    dtype: DTypeChoice,
+    device: &Device,
+) -> Result<(Option<Quantize>, DType)> {
+    if let (Some(asked), Some(stored)) = (asked, stored)
+        && asked != stored
+    {
+        return Err(ModelError::Device(format!(
+            "the base is stored in {stored}; leave out --quantize {asked}, or give the base that is not quantised"
+        )));
+    }
+    let quantize = asked.or(stored);
+    let dtype = match quantize {
+        Some(quantize) => quantize.resolve(dtype, device)?,
+        None => dtype.resolve(device)?,
+    };
+    Ok((quantize, dtype))
 }
 
 impl FromStr for Quantize {

@@ -1,21 +1,17 @@
-//! Writing a merged model.
+//! Writing a model: an adapter's merged one, and the folder that every written model is.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
-use candle_core::{Device, Tensor};
-use serde_json::json;
+use candle_core::Device;
+use serde_json::Value;
 
 use crate::{
     Decoder, ModelDir, ModelError, Result, projection::Projection, save_config::write_configs,
-    weights::WeightFiles,
+    shards::write_shards, weights::WeightFiles,
 };
 
 /// Bytes of weights in one file, at most (unless one tensor is larger).
-const SHARD_BYTES: usize = 2_000_000_000;
+pub(crate) const SHARD_BYTES: usize = 2_000_000_000;
 
 /// Files of the tokenizer and the template that go along unchanged.
 const TEXT_FILES: [&str; 7] = [
@@ -29,7 +25,7 @@ const TEXT_FILES: [&str; 7] = [
 ];
 
 /// Writes a merged model as a Hugging Face folder: what `source` holds, with the adapted layers
-/// replaced by `decoder`'s, each tensor in the type it has in `source`. Tokenizer and template come
+/// replaced by `decoder`'s, each tensor in the type it has in `source`, bf16 where it is quantised. Tokenizer and template come
 /// from `adapter`, the adapter's folder, where it has them. `eos_id`, where the adapter learnt to end,
 /// is added to the `eos_token_id` of the configuration.
 ///
@@ -59,6 +55,29 @@ fn save_in_shards(
     if decoder.projections().filter_map(Projection::lora).any(|layer| !layer.is_merged()) {
         return Err(ModelError::State("merge the adapter before saving the merged model"));
     }
+    let saved = Saved { adapter, eos_id, quantization: None };
+    write_folder(source, &saved, out, |partial| {
+        write_weights(decoder, &source.weights()?, partial, shard_bytes)
+    })
+}
+
+/// What a written model has that its source has not.
+pub(crate) struct Saved<'a> {
+    /// Tokenizer and template are those of this folder, where it has them.
+    pub(crate) adapter: Option<&'a Path>,
+    /// One more id to end at.
+    pub(crate) eos_id: Option<u32>,
+    /// `quantization_config`.
+    pub(crate) quantization: Option<Value>,
+}
+
+/// Writes a model folder whose weight files `weights` writes; it appears when it is complete.
+pub(crate) fn write_folder(
+    source: &ModelDir,
+    saved: &Saved<'_>,
+    out: &Path,
+    weights: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let occupied = out.is_file() || fs::read_dir(out).is_ok_and(|mut dir| dir.next().is_some());
     if occupied {
         return Err(ModelError::NotAModel {
@@ -76,7 +95,7 @@ fn save_in_shards(
         fs::remove_dir_all(&partial).map_err(io(&partial, "remove this left-over folder"))?;
     }
     fs::create_dir_all(&partial).map_err(io(&partial, "create this folder"))?;
-    write_weights(decoder, &source.weights()?, &partial, shard_bytes)?;
+    weights(&partial)?;
     let copy = |name: &str, folders: &[&Path]| match folders
         .iter()
         .map(|dir| dir.join(name))
@@ -87,8 +106,8 @@ fn save_in_shards(
         }
         None => Ok(()),
     };
-    write_configs(source, eos_id, &partial)?;
-    let folders: Vec<&Path> = adapter.into_iter().chain([source.path()]).collect();
+    write_configs(source, saved.eos_id, saved.quantization.as_ref(), &partial)?;
+    let folders: Vec<&Path> = saved.adapter.into_iter().chain([source.path()]).collect();
     for name in TEXT_FILES {
         copy(name, &folders)?;
     }
@@ -98,7 +117,7 @@ fn save_in_shards(
     fs::rename(&partial, out).map_err(io(out, "create this folder"))
 }
 
-/// Writes the shards, one at a time in memory, and their index if there are several.
+/// Writes the tensors of the source, with the merged ones in their places.
 fn write_weights(
     decoder: &Decoder,
     weights: &WeightFiles,
@@ -110,72 +129,20 @@ fn write_weights(
         .filter(|projection| projection.lora().is_some())
         .map(|projection| (format!("{}.weight", projection.module()), projection))
         .collect();
-    let names: Vec<&str> = weights.names().collect();
-    let shards = shards(&names, weights, shard_bytes)?;
-    let mut weight_map = BTreeMap::new();
-    let mut total_size = 0;
-    for (i, shard) in shards.iter().enumerate() {
-        let file = if shards.len() == 1 {
-            "model.safetensors".to_owned()
-        } else {
-            format!("model-{:05}-of-{:05}.safetensors", i + 1, shards.len())
-        };
-        let mut tensors = Vec::with_capacity(shard.len());
-        for &name in shard {
-            let stored = weights.stored(name)?;
-            let tensor = match merged.get(name) {
-                Some(projection) => {
-                    let weight = projection.weight().to_tensor()?;
-                    weight.to_device(&Device::Cpu)?.to_dtype(stored.dtype())?
-                }
-                None => stored,
-            };
-            total_size += bytes(&tensor);
-            weight_map.insert(name, file.clone());
-            tensors.push((name, tensor));
-        }
-        let path = dir.join(&file);
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        safetensors::serialize_to_file(tensors, Some(metadata), &path).map_err(|error| {
-            ModelError::Weights {
-                path: path.clone(),
-                problem: format!("cannot write this file ({error}); is the disk full?"),
+    let names: Vec<(&str, usize)> = weights
+        .names()
+        .map(|name| Ok((name, weights.stored_bytes(name)?)))
+        .collect::<Result<_>>()?;
+    write_shards(&names, dir, shard_bytes, |name| {
+        let tensor = match merged.get(name) {
+            Some(projection) => {
+                let weight = projection.weight().to_tensor()?;
+                weight.to_device(&Device::Cpu)?.to_dtype(weights.stored_dtype(name)?)?
             }
-        })?;
-    }
-    if shards.len() > 1 {
-        let path = dir.join("model.safetensors.index.json");
-        let index = json!({ "metadata": { "total_size": total_size }, "weight_map": weight_map });
-        fs::write(&path, format!("{index:#}\n"))
-            .map_err(|source| ModelError::io(path, "write this file", source))?;
-    }
-    Ok(())
-}
-
-/// Names in order, cut where a file would grow beyond `shard_bytes`.
-fn shards<'a>(
-    names: &[&'a str],
-    weights: &WeightFiles,
-    shard_bytes: usize,
-) -> Result<Vec<Vec<&'a str>>> {
-    let mut shards = vec![Vec::new()];
-    let mut size = 0;
-    for &name in names {
-        let len = weights.stored_bytes(name)?;
-        if size > 0 && size + len > shard_bytes {
-            shards.push(Vec::new());
-            size = 0;
-        }
-        size += len;
-        if let Some(shard) = shards.last_mut() {
-            shard.push(name);
-        }
-    }
-    Ok(shards)
-}
-
-fn bytes(tensor: &Tensor) -> usize {
-    tensor.elem_count() * tensor.dtype().size_in_bytes()
+            None => weights.stored(name)?,
+        };
+        Ok(vec![(name.to_owned(), tensor)])
+    })
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::path::PathBuf;
+use std::{collections::HashMap, path::PathBuf};
 
-use candle_core::{DType, safetensors::load};
+use candle_core::{DType, Tensor, safetensors::load};
+use serde_json::json;
 use sft_lora::peft::load_adapter;
 
 use super::*;
@@ -112,6 +113,7 @@ fn assert_index(dir: &Path, tensors: &BTreeMap<String, Tensor>, several: bool) {
     assert_eq!(dir.join("model.safetensors").is_file(), !several);
     if several {
         let index: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
         let total: usize = tensors.values().map(bytes).sum();
         assert_eq!(index["metadata"]["total_size"], json!(total));
         let map = index["weight_map"].as_object().unwrap();

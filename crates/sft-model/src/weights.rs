@@ -17,7 +17,7 @@ use sft_lora::{
     torch_file::TorchFile,
 };
 
-use crate::{ModelError, Result, decoder::Types, runtime::Quantize};
+use crate::{ModelError, Result, decoder::Types, quantised::is_companion, runtime::Quantize};
 
 /// Every tensor of a model folder, read on demand.
 pub(crate) struct WeightFiles {
@@ -29,6 +29,8 @@ pub(crate) struct WeightFiles {
     loaded: RefCell<BTreeSet<String>>,
     /// No files: every tensor is made up.
     random: bool,
+    /// How the matrices of the blocks are stored, if in few bits.
+    quantised: Option<Quantize>,
 }
 
 enum WeightFile {
@@ -75,7 +77,7 @@ pub(crate) fn shard_names(index: &Path) -> Result<BTreeSet<String>> {
 
 impl WeightFiles {
     /// Opens the files of a folder and checks them as far as their headers go.
-    pub(crate) fn open(dir: &Path) -> Result<Self> {
+    pub(crate) fn open(dir: &Path, quantised: Option<Quantize>) -> Result<Self> {
         let mut files = Vec::new();
         for path in Self::paths(dir)? {
             files.push(WeightFile::open(&path)?);
@@ -89,7 +91,8 @@ impl WeightFiles {
                 }
             }
         }
-        Ok(Self { dir: dir.into(), files, index, loaded: RefCell::default(), random: false })
+        let loaded = RefCell::default();
+        Ok(Self { dir: dir.into(), files, index, loaded, random: false, quantised })
     }
 
     /// No files, but random matrices and norms of 1, of any name and shape, made where they are used.
@@ -100,6 +103,7 @@ impl WeightFiles {
             index: BTreeMap::new(),
             loaded: RefCell::default(),
             random: true,
+            quantised: None,
         }
     }
 
@@ -135,24 +139,73 @@ impl WeightFiles {
         })
     }
 
-    /// Names of all tensors, in order.
+    /// Names of all tensors, in order; a quantised matrix is one.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.index.keys().map(String::as_str)
+        let whole = |name: &&str| self.quantised.is_none() || !is_companion(name);
+        self.index.keys().map(String::as_str).filter(whole)
     }
 
-    /// One tensor as it is stored.
+    /// One tensor as it is stored; a quantised matrix as the bf16 that it stands for.
     pub(crate) fn stored(&self, name: &str) -> Result<Tensor> {
-        self.file_of(name)?.tensor(name, &Device::Cpu)
+        match self.quantised_shape(name)? {
+            None => self.file_of(name)?.tensor(name, &Device::Cpu),
+            Some(shape) => self.dequantised(name, shape, DType::BF16),
+        }
     }
 
-    /// Size of one tensor in its file.
+    /// The type of [`stored`](Self::stored).
+    pub(crate) fn stored_dtype(&self, name: &str) -> Result<DType> {
+        if self.quantised_shape(name)?.is_some() {
+            return Ok(DType::BF16);
+        }
+        match self.in_safetensors(name).and_then(|(_, _, info)| stored_type(info)) {
+            Some(dtype) => Ok(dtype),
+            None => Ok(self.stored(name)?.dtype()),
+        }
+    }
+
+    /// Size of one tensor in its file; of a quantised matrix, as bf16.
     pub(crate) fn stored_bytes(&self, name: &str) -> Result<usize> {
+        if let Some([rows, cols]) = self.quantised_shape(name)? {
+            return Ok(2 * rows * cols);
+        }
         Ok(match self.file_of(name)? {
             WeightFile::Safetensors { tensors, .. } => {
                 tensors.get(name).map_or(0, |info| info.data_offsets.1 - info.data_offsets.0)
             }
             WeightFile::Torch(file) => file.size(name),
         })
+    }
+
+    /// How the matrices of the blocks are stored, if in few bits.
+    pub(crate) fn quantised(&self) -> Option<Quantize> {
+        self.quantised
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.index.contains_key(name)
+    }
+
+    /// The file that has a tensor, for messages; the folder where none has it.
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
+        match self.index.get(name).map(|&i| &self.files[i]) {
+            Some(WeightFile::Safetensors { path, .. }) => path.clone(),
+            _ => self.dir.clone(),
+        }
+    }
+
+    /// A tensor of a safetensors file: the file, where its data begins, and what its header says.
+    pub(crate) fn in_safetensors(
+        &self,
+        name: &str,
+    ) -> Option<(&Arc<MappedFile>, usize, &TensorInfo)> {
+        match &self.files[*self.index.get(name)?] {
+            WeightFile::Safetensors { bytes, start, tensors, .. } => {
+                Some((bytes, *start, tensors.get(name)?))
+            }
+            WeightFile::Torch(_) => None,
+        }
     }
 
     fn file_of(&self, name: &str) -> Result<&WeightFile> {
@@ -220,19 +273,42 @@ impl WeightFiles {
     pub(crate) fn load_block_matrix(
         &self,
         name: &str,
-        [rows, cols]: [usize; 2],
+        shape: [usize; 2],
         types: Types,
         device: &Device,
     ) -> Result<FrozenWeight> {
-        let Some(quantize) = types.quantize else {
-            return self.load_matrix(name, [rows, cols], types.weights, device);
-        };
-        let stored = match self.file_of(name)? {
-            WeightFile::Safetensors { tensors, .. } => tensors.get(name).and_then(stored_type),
-            WeightFile::Torch(_) => None,
-        };
-        let in_place = stored.filter(|dtype| *dtype == DType::BF16).unwrap_or(DType::F32);
-        let dense = self.load_matrix(name, [rows, cols], in_place, device)?;
+        if self.quantised.is_some()
+            && let Some(stored) = self.in_few_bits(name, shape)?
+        {
+            self.accept(name, &shape, &shape)?;
+            if types.quantize.is_some() {
+                return Ok(FrozenWeight::from_quantised(stored));
+            }
+            let dense = FrozenWeight::from_quantised(stored).to_tensor_in(types.weights)?;
+            return Ok(FrozenWeight::from_tensor(&dense.to_device(device)?)?);
+        }
+        match types.quantize {
+            // What a quantised folder has dense was left so on purpose.
+            Some(quantize) if self.quantised.is_none() => {
+                let matrix = self.quantised_now(name, shape, quantize, device)?;
+                Ok(FrozenWeight::from_quantised(matrix))
+            }
+            _ => self.load_matrix(name, shape, types.weights, device),
+        }
+    }
+
+    /// A dense matrix, quantised.
+    pub(crate) fn quantised_now(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        quantize: Quantize,
+        device: &Device,
+    ) -> Result<Quantised> {
+        let stored = self.in_safetensors(name);
+        let dtype = stored.and_then(|(_, _, info)| stored_type(info));
+        let in_place = dtype.filter(|dtype| *dtype == DType::BF16).unwrap_or(DType::F32);
+        let dense = self.load_matrix(name, shape, in_place, device)?;
         let quantised = {
             let (dense, quantised) = (
                 dense.lock(),
@@ -244,12 +320,10 @@ impl WeightFiles {
             quantised(&dense.matrix()?)?
         };
         drop(dense);
-        if let WeightFile::Safetensors { bytes, start, tensors, .. } = self.file_of(name)?
-            && let Some(info) = tensors.get(name)
-        {
-            bytes.forget(start + info.data_offsets.0..start + info.data_offsets.1);
+        if let Some((file, start, info)) = stored {
+            file.forget(start + info.data_offsets.0..start + info.data_offsets.1);
         }
-        Ok(FrozenWeight::from_quantised(quantised))
+        Ok(quantised)
     }
 
     /// Notes that a tensor is handed out, which must have the shape that is asked for.

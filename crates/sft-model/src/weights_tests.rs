@@ -116,7 +116,7 @@ fn tied_heads_share_the_map() {
 #[test]
 fn a_file_that_is_written_to_is_refused() {
     let dir = folder("llama2", DType::F32, 0);
-    let weights = WeightFiles::open(dir.path()).unwrap();
+    let weights = WeightFiles::open(dir.path(), None).unwrap();
     weights.check_unchanged().unwrap();
     let path = dir.path().join("model.safetensors");
     let mut longer = fs::read(&path).unwrap();

@@ -7,6 +7,7 @@ use std::time::Instant;
 use candle_core::{DType, Device, DeviceLocation};
 use sft_dataset::{EncodedSet, PromptTokenizer, SftConfig, encode};
 use sft_lora::TargetModules;
+use sft_model::runtime::base_types;
 use sft_model::{Decoder, ModelConfig, ModelDir};
 use sft_self_test::{Subject, Text};
 use sft_trainer::{
@@ -42,20 +43,21 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     let settings = inputs.before_model()?;
     let rows = Rows::read(&settings)?;
     let device = settings.device.open()?;
-    let dtype = match settings.quantize {
-        Some(quantize) => quantize.resolve(settings.dtype, &device)?,
-        None => settings.dtype.resolve(&device)?,
-    };
-    if let Some(quantize) = settings.quantize.filter(|_| self_test) {
-        let problem = format!(
-            "--self_test compares the base with its files: leave out --quantize {quantize}"
-        );
-        return Err(CliError::Settings { problems: vec![problem] });
-    }
+    base_types(settings.quantize, None, settings.dtype, &device)?;
     check_output(&settings, self_test)?;
     let folder = source::model_folder(&settings.model_name, settings.revision.as_deref())?;
     let folder = ModelDir::open(&folder)?;
+    let stored = folder.config().quantization;
+    let (quantize, dtype) = base_types(settings.quantize, stored, settings.dtype, &device)?;
+    if let Some(quantize) = quantize.filter(|_| self_test) {
+        let problem = format!(
+            "--self_test compares the base with its files, in full: it cannot do so in {quantize}; leave out \
+             --quantize, or give the base that is not quantised"
+        );
+        return Err(CliError::Settings { problems: vec![problem] });
+    }
     let mut settings = inputs.with_model(folder.path())?;
+    settings.quantize = quantize;
     settings.settle("dtype", dtype.as_str());
     if settings.revision.is_none()
         && let Some(commit) = source::fetched_commit(&settings.model_name, folder.path())

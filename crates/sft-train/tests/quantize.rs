@@ -47,10 +47,34 @@ fn what_does_not_go_with_it_is_refused_on_one_line() {
     for (flags, code, part) in [
         (&["--quantize=fp4"][..], 2, "use nf4 or int8"),
         (&["--quantize=nf4", "--dtype=f32"], 1, "leave out --dtype f32"),
-        (&["--quantize=nf4", "--self_test"], 2, "leave out --quantize nf4"),
+        (&["--quantize=nf4", "--self_test"], 2, "leave out --quantize"),
     ] {
         let refused = fixture.train(&[flags, &["--output_dir=out"]].concat());
         assert_eq!(refused.code, Some(code), "{flags:?}: {}", refused.stderr);
         assert!(refused.error_line().contains(part), "{flags:?}: {}", refused.stderr);
     }
+}
+
+#[test]
+fn a_base_that_lies_in_few_bits_trains_to_the_same_bytes() {
+    let fixture = Fixture::new();
+    let dir = sft_model::ModelDir::open(&fixture.path("model")).unwrap();
+    let saved = fixture.path("base-nf4");
+    sft_model::save_quantised(&dir, sft_model::runtime::Quantize::Nf4, &saved).unwrap();
+
+    let run = ["--max_steps=3", "--max_length=128", "--learning_rate=1e-3"];
+    let now = [&run[..], &["--quantize=nf4", "--output_dir=now"]].concat();
+    fixture.train(&now).ok();
+    let stored = [&run[..], &["--model_name=base-nf4", "--output_dir=stored"]].concat();
+    let said = fixture.train(&stored);
+    assert!(said.stderr.contains("blocks in nf4"), "{}", said.stderr);
+    said.ok();
+    let adapter = "final_model/adapter_model.safetensors";
+    let [now, stored] = ["now", "stored"].map(|run| fixture.read(&format!("{run}/{adapter}")));
+    assert!(now == stored);
+
+    let refused = fixture.train(&["--model_name=base-nf4", "--self_test", "--output_dir=out"]);
+    assert!(refused.error_line().contains("not quantised"), "{}", refused.stderr);
+    let refused = fixture.train(&["--model_name=base-nf4", "--quantize=int8", "--output_dir=out"]);
+    assert!(refused.error_line().contains("stored in nf4"), "{}", refused.stderr);
 }

@@ -36,7 +36,7 @@ pub(crate) use local::{Part, part_nn, part_nt};
 use path::Path;
 pub use path::reference;
 pub use product::Product;
-pub use quantised::Quantised;
+pub use quantised::{MappedBytes, Parts, Quantised, WeightBytes, nf4_values, size_values};
 pub use weight::Matrix;
 
 /// What a product is added to.

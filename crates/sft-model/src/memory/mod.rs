@@ -47,6 +47,8 @@ pub struct WeightShape {
     pub can_map: bool,
     /// How the matrices of the blocks are kept, if in few bits.
     pub quantize: Option<Quantize>,
+    /// Whether they lie so in the files, and are read there.
+    pub stored_quantised: bool,
 }
 
 /// Everything that the memory of a training run depends on, but for the number of blocks that are
@@ -222,12 +224,20 @@ impl TrainingShape {
             None => (0, self.parameters),
         };
         let dense = dense * self.weights.dtype.size_in_bytes() as u64;
-        let (own, mapped) =
-            if self.is_mapped() { (quantised, dense) } else { (quantised + dense, 0) };
-        // A quantised matrix is read alone, in its own type and in f32.
+        let (own, mapped) = match self.weights.quantize {
+            Some(quantize) if self.weights.stored_quantised => {
+                let scales = quantize.scale_bytes(self.block_parameters);
+                (scales, self.weights.file_bytes - scales.min(self.weights.file_bytes))
+            }
+            _ if self.is_mapped() => (quantised, dense),
+            _ => (quantised + dense, 0),
+        };
+        // A matrix that is quantised now is read alone, in its own type and in f32.
         let read = match self.weights.quantize {
-            Some(_) => mapped + bytes(2 * self.hidden, self.inner.max(self.queries)),
-            None => self.weights.file_bytes,
+            Some(_) if !self.weights.stored_quantised => {
+                mapped + bytes(2 * self.hidden, self.inner.max(self.queries))
+            }
+            _ => self.weights.file_bytes,
         };
         let adapters = self.adapter_bytes();
         let pass = pass::simulate(self, recomputed);

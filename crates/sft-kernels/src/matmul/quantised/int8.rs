@@ -3,17 +3,17 @@
 use candle_core::Result;
 use rayon::prelude::*;
 
-use super::{BLOCK, PIECE, largest, rounded};
+use super::{BLOCK, PIECE, WeightBytes, largest, rounded};
 use crate::{cpu::vector::vectorised, matmul::lanes::Lanes};
 
 /// Rows in blocks.
 #[derive(Debug)]
 pub(super) struct Int8 {
     /// Signed numbers, row by row.
-    codes: Vec<u8>,
+    pub(super) codes: WeightBytes,
     /// What one means in each block.
-    scales: Vec<f32>,
-    cols: usize,
+    pub(super) scales: Vec<f32>,
+    pub(super) cols: usize,
 }
 
 impl Int8 {
@@ -36,7 +36,7 @@ impl Int8 {
                 }
                 Result::Ok(())
             })?;
-        Ok(Self { codes, scales, cols })
+        Ok(Self { codes: WeightBytes::Owned(codes), scales, cols })
     }
 
     pub(super) fn codes(&self) -> &[u8] {
@@ -44,7 +44,7 @@ impl Int8 {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.codes.len() + 4 * self.scales.len()
+        self.codes.own() + 4 * self.scales.len()
     }
 
     /// A row.

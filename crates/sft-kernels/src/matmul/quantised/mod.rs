@@ -2,6 +2,7 @@
 
 pub(super) mod int8;
 pub(super) mod nf4;
+mod parts;
 mod size_map;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use super::{
 };
 use int8::Int8;
 use nf4::Nf4;
+pub use parts::{MappedBytes, Parts, WeightBytes, nf4_values, size_values};
 
 /// Numbers that share a scale.
 pub(super) const BLOCK: usize = 64;
@@ -102,7 +104,7 @@ impl Quantised {
         self.cols
     }
 
-    /// Bytes of memory that the numbers take, with their scales.
+    /// Bytes of memory that the numbers take, with their scales; none for what lies in a file.
     pub fn bytes(&self) -> usize {
         match &self.codes {
             Codes::Nf4(codes) => codes.bytes(),

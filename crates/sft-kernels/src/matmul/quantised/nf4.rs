@@ -4,13 +4,13 @@ use candle_core::Result;
 use rayon::prelude::*;
 
 use super::{
-    BLOCK, PIECE, largest, rounded,
+    BLOCK, PIECE, WeightBytes, largest, rounded,
     size_map::{SIZES, nearest},
 };
 use crate::{cpu::vector::vectorised, matmul::lanes::Lanes};
 
 /// Blocks whose sizes share a scale.
-const GROUP: usize = 256;
+pub(super) const GROUP: usize = 256;
 
 /// What a code stands for, times the largest magnitude of its block: quantiles of the normal
 /// distribution (Dettmers et al., "QLoRA", 2023).
@@ -47,9 +47,9 @@ const BOUNDS: [f32; 15] = {
 #[derive(Debug)]
 pub(super) struct Nf4 {
     /// Two a byte, the first in the upper half.
-    pub(super) codes: Vec<u8>,
+    pub(super) codes: WeightBytes,
     /// The largest magnitude of each block, as a code of [`SIZES`], ...
-    pub(super) sizes: Vec<u8>,
+    pub(super) sizes: WeightBytes,
     /// ... times one of these for each group of blocks, ...
     pub(super) scales: Vec<f32>,
     /// ... plus the mean of all.
@@ -82,7 +82,8 @@ impl Nf4 {
             coded.extend(group.iter().map(|size| nearest(&SIZES, (size - offset) * inverse)));
             scales.push(scale);
         }
-        Ok(Self { codes, sizes: coded, scales, offset })
+        let (codes, sizes) = (WeightBytes::Owned(codes), WeightBytes::Owned(coded));
+        Ok(Self { codes, sizes, scales, offset })
     }
 
     pub(super) fn codes(&self) -> &[u8] {
@@ -90,7 +91,7 @@ impl Nf4 {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.codes.len() + self.sizes.len() + 4 * self.scales.len() + 4
+        self.codes.own() + self.sizes.own() + 4 * self.scales.len() + 4
     }
 
     /// The largest magnitude of a block.
