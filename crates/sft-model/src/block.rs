@@ -61,14 +61,14 @@ impl Block {
         let prefix = format!("model.layers.{index}");
         let hidden = config.hidden_size;
         let norm = |name: &str, width: usize| {
-            weights.load(&format!("{prefix}.{name}.weight"), &[width], types.activations, device)
+            weights.load_vector(&format!("{prefix}.{name}.weight"), width, types, device)
         };
         let projection = |name: &str, out: usize, input: usize, with_bias: bool| {
             let module = format!("{prefix}.{name}");
             let name = format!("{module}.weight");
             let weight = weights.load_block_matrix(&name, [out, input], types, device)?;
             let bias = if with_bias {
-                Some(weights.load(&format!("{module}.bias"), &[out], types.activations, device)?)
+                Some(weights.load_vector(&format!("{module}.bias"), out, types, device)?)
             } else {
                 None
             };

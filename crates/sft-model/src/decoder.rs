@@ -110,7 +110,7 @@ impl Decoder {
             if config.tie_word_embeddings { embedding.clone() } else { matrix("lm_head.weight")? };
         let types = Types::of(dtype, quantize, device);
         let final_norm =
-            weights.load("model.norm.weight", &[config.hidden_size], types.activations, device)?;
+            weights.load_vector("model.norm.weight", config.hidden_size, types, device)?;
         let blocks = (0..config.num_hidden_layers)
             .map(|index| Block::load(weights, &config, index, types, device))
             .collect::<Result<_>>()?;

@@ -238,6 +238,21 @@ impl WeightFiles {
         Ok(tensor.to_dtype(dtype)?)
     }
 
+    /// A normalisation or a bias, in the type of the activations; beside matrices in few bits it is rounded to bf16.
+    pub(crate) fn load_vector(
+        &self,
+        name: &str,
+        len: usize,
+        types: Types,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let vector = self.load(name, &[len], types.activations, device)?;
+        match types.quantize {
+            None => Ok(vector),
+            Some(_) => Ok(vector.to_dtype(DType::BF16)?.to_dtype(types.activations)?),
+        }
+    }
+
     /// One matrix as [`WeightFiles::load`] gives it; where it is stored as it computes, for the CPU,
     /// it is no copy but lies in the mapped file.
     pub(crate) fn load_matrix(

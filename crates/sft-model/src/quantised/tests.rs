@@ -116,7 +116,7 @@ fn what_is_written_has_bitsandbytes_names_and_types() {
         let mut tensors: Vec<(String, String)> = header
             .tensors()
             .into_iter()
-            .filter(|(name, _)| name.starts_with("model.layers.") && !name.contains("quant_state"))
+            .filter(|(name, _)| name.contains("_proj.weight") && !name.contains("quant_state"))
             .map(|(name, info)| (name, format!("{:?} {:?}", info.dtype, info.shape)))
             .collect();
         tensors.sort();

@@ -25,7 +25,7 @@ struct Piece {
 
 /// Writes the model in `source` with the matrices of its blocks in few bits, as
 /// [`Decoder::load_as`](crate::Decoder::load_as) makes them of the same files: reading `out` gives
-/// the same model to the last bit. The other matrices are bf16, and the rest is as it was.
+/// the same model to the last bit. The rest is bf16.
 ///
 /// NF4 is written as bitsandbytes does it, so that transformers reads it; int8 is this project's own.
 /// One file is in memory at a time, of at most 2 GB. `out` must not exist, or be an empty folder; it
@@ -66,8 +66,7 @@ fn save_in_shards(
 fn pieces(weights: &WeightFiles, name: &str, quantize: Quantize) -> Result<Vec<(String, Piece)>> {
     if !is_block_matrix(name) {
         let tensor = weights.stored(name)?;
-        let dtype = if tensor.rank() == 2 { DType::BF16 } else { tensor.dtype() };
-        return Ok(vec![(name.to_owned(), Piece::dense(&tensor.to_dtype(dtype)?))]);
+        return Ok(vec![(name.to_owned(), Piece::dense(&tensor.to_dtype(DType::BF16)?))]);
     }
     let shape = weights.stored(name)?.dims2()?;
     let matrix = weights.quantised_now(name, shape.into(), quantize, &Device::Cpu)?;
