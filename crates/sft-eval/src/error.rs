@@ -97,4 +97,26 @@ pub enum EvalError {
         /// What is wrong and what to do about it.
         problem: String,
     },
+    /// A list of terms could not be read.
+    #[error(
+        "cannot read the terms {}: {source}; check that the path names an existing file in UTF-8",
+        path.display()
+    )]
+    ReadTerms {
+        /// The list.
+        path: PathBuf,
+        /// The reason given by the system.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A line of a list of terms is not what it should be.
+    #[error("{}:{line}: {problem}", path.display())]
+    TermsLine {
+        /// The list.
+        path: PathBuf,
+        /// The 1-based line.
+        line: u64,
+        /// What is wrong and what to do about it.
+        problem: String,
+    },
 }

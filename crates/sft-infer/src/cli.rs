@@ -41,6 +41,10 @@ Examples:
   Does the model find factual summaries likelier than hallucinated ones, and more so than its base?
     sft-infer --model-path models/sft_specialist/final_model --evaluate test.csv --compare base
 
+  What does a summary say that its note does not support? No model is needed:
+    sft-infer --check --clinical-note \"No fever. Takes aspirin 81 mg.\" --summary \"Fever. Aspirin 810 mg.\"
+    sft-infer --check --input-file summaries.csv --json --output-file checked.jsonl
+
 Without --json the summary of a single note is printed as it is generated. For a file there is one
 line of output for each row, empty where the row has no note or one that is too long for the model;
 line breaks inside a summary become spaces.
@@ -62,7 +66,7 @@ pub(crate) struct Args {
         long,
         value_name = "DIR|ID|embedded",
         help_heading = "Model",
-        required_unless_present = "export_base",
+        required_unless_present_any = ["export_base", "check"],
         default_value = EMBEDDED, // which is what --export-base writes
         hide_default_value = true
     )]
@@ -117,6 +121,29 @@ pub(crate) struct Args {
     #[arg(long, value_name = "base", help_heading = "Evaluation", requires = "evaluate")]
     pub compare: Option<Compare>,
 
+    /// List what a summary says that its note does not support, each with its place: numbers, doses,
+    /// dates, negations, sides, and terms that the note does not have. For --summary, or for the
+    /// rows of a CSV file (clinical_note, model_summary). Loads no model
+    #[arg(
+        long,
+        help_heading = "Checking",
+        conflicts_with_all = ["model_path", "base_model", "revision", "prompt_template", "evaluate", "merge_to"]
+    )]
+    pub check: bool,
+    /// The summary of the note
+    #[arg(
+        long,
+        value_name = "TEXT",
+        help_heading = "Checking",
+        requires_all = ["check", "clinical_note"],
+        allow_hyphen_values = true
+    )]
+    pub summary: Option<String>,
+    /// Terms beside those of the program, one a line: the word medication, finding or procedure, a
+    /// tab, the term, and its synonyms, each behind a tab
+    #[arg(long, value_name = "FILE", help_heading = "Checking", requires = "check")]
+    pub terms: Option<PathBuf>,
+
     /// Write here instead of to standard output; FILE.partial until everything is done
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub output_file: Option<PathBuf>,
@@ -139,7 +166,7 @@ pub(crate) struct Args {
         value_name = "FILE",
         help_heading = "Output",
         conflicts_with_all = [
-            "clinical_note", "input_file", "evaluate", "output_file", "json", "merge_to",
+            "clinical_note", "input_file", "evaluate", "output_file", "json", "merge_to", "check",
         ]
     )]
     pub export_gguf_lora: Option<PathBuf>,
@@ -152,7 +179,7 @@ pub(crate) struct Args {
         requires = "quantize",
         conflicts_with_all = [
             "clinical_note", "input_file", "evaluate", "output_file", "json", "merge_to", "export_gguf_lora",
-            "base_model", "prompt_template",
+            "base_model", "prompt_template", "check",
         ]
     )]
     pub quantize_to: Option<PathBuf>,
@@ -164,7 +191,7 @@ pub(crate) struct Args {
         help_heading = "Output",
         conflicts_with_all = [
             "model_path", "clinical_note", "input_file", "evaluate", "output_file", "json", "merge_to",
-            "export_gguf_lora", "quantize_to",
+            "export_gguf_lora", "quantize_to", "check",
         ]
     )]
     pub export_base: Option<PathBuf>,
@@ -363,6 +390,14 @@ mod tests {
             &["--model-path", "m", "--device", "tpu"],
             &["--model-path", "m", "--top-k", "-1"],
             &["--model-path", "m", "--nonsense"],
+            &["--check", "--model-path", "m", "--input-file", "x.csv"],
+            &["--check", "--evaluate", "e.csv"],
+            &["--check", "--merge-to", "x"],
+            &["--check", "--export-base", "x"],
+            &["--check", "--summary", "s"],
+            &["--check", "--input-file", "x.csv", "--summary", "s"],
+            &["--model-path", "m", "--clinical-note", "n", "--summary", "s"],
+            &["--model-path", "m", "--terms", "t"],
             &["--export-base", "x", "--model-path", "m"],
             &["--export-base", "x", "--clinical-note", "a"],
             &["--export-base", "x", "--merge-to", "y"],

@@ -88,6 +88,18 @@ pub(crate) enum Error {
     /// The labelled summaries cannot be scored.
     #[error(transparent)]
     Evaluation(#[from] EvalError),
+    /// Nothing says which summary to check.
+    #[error(
+        "--check needs a summary: give --clinical-note TEXT with --summary TEXT, or --input-file \
+         FILE.csv with columns clinical_note and model_summary"
+    )]
+    NothingToCheck,
+    /// Summaries to check stand in no .csv file.
+    #[error(
+        "{}: --check needs a .csv file with columns clinical_note and model_summary",
+        path.display()
+    )]
+    NoSummaries { path: PathBuf },
     /// The prompt template cannot be used.
     #[error(transparent)]
     Template(DatasetError),
@@ -109,6 +121,8 @@ impl Error {
             | Self::UnknownKind { .. }
             | Self::OutputIsInput { .. }
             | Self::NothingToCompare { .. }
+            | Self::NothingToCheck
+            | Self::NoSummaries { .. }
             | Self::Template(_)
             | Self::Inference(InferenceError::Params { .. }) => 2,
             _ => 1,

@@ -1,6 +1,7 @@
 //! Summarise clinical notes with a fine-tuned model.
 #![forbid(unsafe_code)]
 
+mod check;
 mod cli;
 mod conversation;
 mod download;

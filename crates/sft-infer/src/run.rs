@@ -12,6 +12,7 @@ use sft_inference::{
 };
 use sft_model::source::{SourceOptions, export_base};
 
+use crate::check::check;
 use crate::cli::Args;
 use crate::conversation;
 use crate::download::Downloads;
@@ -29,6 +30,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if let Some(out) = &args.export_base {
         export_base(out).map_err(|error| InferenceError::Model(error.into()))?;
         return say(&format!("Base model saved to {}", out.display()));
+    }
+    if args.check {
+        return check(args);
     }
     if let Some(out) = &args.merge_to {
         let source = fetched(args, None)?;

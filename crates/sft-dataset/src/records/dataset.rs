@@ -154,3 +154,36 @@ pub fn read_notes(path: &Path) -> Result<Vec<NoteRow>, DatasetError> {
     };
     Ok(table.rows.iter().map(row).collect())
 }
+
+/// A row of a CSV file of notes with summaries, whatever their labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SummaryRow {
+    /// The 1-based line where the row starts.
+    pub line: u64,
+    /// The `id` column, where there is one.
+    pub id: Option<String>,
+    /// The note, trimmed; it may be empty.
+    pub clinical_note: String,
+    /// The summary, byte for byte as in the file, so that places in it can be told; it may be empty.
+    pub model_summary: String,
+}
+
+/// The columns `clinical_note` and `model_summary` of a CSV file, and `id` where it has one, with
+/// the checks of [`Dataset::read_csv`]. No label is needed.
+///
+/// # Errors
+/// As [`Dataset::read_csv`].
+pub fn read_summaries(path: &Path) -> Result<Vec<SummaryRow>, DatasetError> {
+    let (note, summary, id) = ("clinical_note", "model_summary", "id");
+    let table = Table::read(path, &[note, summary], &[note, summary, id])?;
+    let column = |name| table.header.iter().position(|column| column == name);
+    let (note, summary) = (column(note).unwrap_or_default(), column(summary).unwrap_or_default());
+    let id = column(id);
+    let row = |(line, fields): &(u64, csv::StringRecord)| SummaryRow {
+        line: *line,
+        id: id.map(|id| fields[id].trim().to_owned()),
+        clinical_note: fields[note].trim().to_owned(),
+        model_summary: fields[summary].to_owned(),
+    };
+    Ok(table.rows.iter().map(row).collect())
+}

@@ -6,6 +6,6 @@ mod quotes;
 mod report;
 mod table;
 
-pub use dataset::{Dataset, NoteRow, Record, read_notes};
+pub use dataset::{Dataset, NoteRow, Record, SummaryRow, read_notes, read_summaries};
 pub(crate) use report::capped;
 pub use report::{CsvReport, Dropped, DuplicateId};

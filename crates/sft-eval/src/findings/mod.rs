@@ -41,15 +41,15 @@
 mod check;
 mod detail;
 mod ending;
-mod frame;
+pub(crate) mod frame;
 mod jsonl;
-mod mentions;
+pub(crate) mod mentions;
 mod negation;
-mod quantity;
+pub(crate) mod quantity;
 mod reading;
 mod repetition;
 mod times;
-mod tokens;
+pub(crate) mod tokens;
 mod verdict;
 
 use serde::{Deserialize, Serialize};

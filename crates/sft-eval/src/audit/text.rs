@@ -1,0 +1,180 @@
+//! Clinical text as words: abbreviations written out, British spelling as American.
+
+use super::spoken;
+use crate::findings::tokens::{Kind, Token, tokens};
+
+/// The words of a text; every one has the bytes of the text that it was read from.
+pub(crate) fn read(text: &str) -> Vec<Token> {
+    let mut words = expand(text, joined(text, tokens(text)));
+    spoken::numbers(&mut words);
+    for word in &mut words {
+        word.stem = fold(&word.stem);
+    }
+    words
+}
+
+/// The words of a name, as they are compared.
+pub(crate) fn words(name: &str) -> Vec<String> {
+    read(name).into_iter().filter(Token::has_content).map(|token| token.stem).collect()
+}
+
+/// Is a token written in capitals?
+pub(crate) fn in_capitals(text: &str, token: &Token) -> bool {
+    !text[token.span.clone()].contains(char::is_lowercase)
+}
+
+/// `C T scan` and `M R I`, as speech is written down: one word.
+fn joined(text: &str, tokens: Vec<Token>) -> Vec<Token> {
+    let is_letter = |token: &Token| {
+        token.span.len() == 1 && text.as_bytes()[token.span.start].is_ascii_uppercase()
+    };
+    let mut joined: Vec<Token> = Vec::with_capacity(tokens.len());
+    let mut open = false;
+    for token in tokens {
+        let letter = is_letter(&token);
+        if let Some(last) = joined.last_mut().filter(|_| letter && open)
+            && text.get(last.span.end..token.span.start) == Some(" ")
+        {
+            last.text.push_str(&token.text);
+            last.stem = last.text.clone();
+            last.span.end = token.span.end;
+            continue;
+        }
+        open = letter;
+        joined.push(token);
+    }
+    joined
+}
+
+/// Abbreviations of several words with a slash.
+const SLASHED: [(&[&str], &[&str]); 11] = [
+    (&["n", "/", "v", "/", "d"], &["nausea", "vomiting", "diarrhea"]),
+    (&["n", "/", "v"], &["nausea", "vomiting"]),
+    (&["w", "/", "o"], &["without"]),
+    (&["s", "/", "p"], &["status", "post"]),
+    (&["c", "/", "o"], &["complains", "of"]),
+    (&["h", "/", "o"], &["history", "of"]),
+    (&["r", "/", "o"], &["rule", "out"]),
+    (&["b", "/", "l"], &["bilateral"]),
+    (&["y", "/", "o"], &["year", "old"]),
+    (&["f", "/", "u"], &["follow", "up"]),
+    (&["w", "/"], &["with"]),
+];
+
+fn abbreviation(word: &str) -> Option<&'static [&'static str]> {
+    Some(match word {
+        "neg" => &["negative"],
+        "rt" => &["right"],
+        "lt" => &["left"],
+        "bilat" => &["bilateral"],
+        "yo" => &["year", "old"],
+        "hx" => &["history"],
+        "pt" => &["patient"],
+        "everyday" => &["every", "day"],
+        "rle" => &["right", "lower", "extremity"],
+        "lle" => &["left", "lower", "extremity"],
+        "rue" => &["right", "upper", "extremity"],
+        "lue" => &["left", "upper", "extremity"],
+        "ruq" => &["right", "upper", "quadrant"],
+        "luq" => &["left", "upper", "quadrant"],
+        "rlq" => &["right", "lower", "quadrant"],
+        "llq" => &["left", "lower", "quadrant"],
+        _ => return None,
+    })
+}
+
+fn expand(text: &str, tokens: Vec<Token>) -> Vec<Token> {
+    let mut words: Vec<Token> = Vec::with_capacity(tokens.len());
+    let mut at = 0;
+    while at < tokens.len() {
+        let slashed = SLASHED.iter().find(|(short, _)| {
+            let here = tokens.get(at..at + short.len());
+            let touches = |t: &[Token]| t.array_windows().all(|[a, b]| a.span.end == b.span.start);
+            here.is_some_and(|t| touches(t) && t.iter().map(|t| t.text.as_str()).eq(short.iter().copied()))
+        });
+        let (long, length): (&[&str], usize) = match slashed {
+            Some((short, long)) => (long, short.len()),
+            None if is_side(text, &tokens, at) => {
+                (if tokens[at].text == "l" { &["left"] } else { &["right"] }, 1)
+            }
+            None => (tokens[at].is_word().then(|| abbreviation(&tokens[at].text)).flatten().unwrap_or(&[]), 1),
+        };
+        if long.is_empty() {
+            words.push(tokens[at].clone());
+        }
+        let span = tokens[at].span.start..tokens[at + length - 1].span.end;
+        words.extend(long.iter().map(|word| Token {
+            kind: Kind::Word,
+            text: (*word).to_owned(),
+            stem: (*word).to_owned(),
+            span: span.clone(),
+        }));
+        at += length;
+    }
+    words
+}
+
+/// `L knee`, `R sided`: a capital before a word in small letters, and no litres.
+fn is_side(text: &str, tokens: &[Token], at: usize) -> bool {
+    let token = &tokens[at];
+    let number = at.checked_sub(1).is_some_and(|i| matches!(tokens[i].kind, Kind::Number(_)));
+    let next = tokens.get(at + 1).filter(|next| {
+        let gap = text.get(token.span.end..next.span.start);
+        let small = text[next.span.clone()].starts_with(char::is_lowercase);
+        next.is_word() && small && matches!(gap, Some(" " | "-")) && next.text.len() > 2
+    });
+    token.is(&["l", "r"]) && in_capitals(text, token) && !number && next.is_some()
+}
+
+/// American spelling.
+fn fold(word: &str) -> String {
+    const SPELLINGS: [(&str, &str); 14] = [
+        ("haem", "hem"),
+        ("aemia", "emia"),
+        ("aemic", "emic"),
+        ("oedema", "edema"),
+        ("oesoph", "esoph"),
+        ("rrhoea", "rrhea"),
+        ("pnoea", "pnea"),
+        ("aesthe", "esthe"),
+        ("paed", "ped"),
+        ("tumour", "tumor"),
+        ("orthopaedic", "orthopedic"),
+        ("coeliac", "celiac"),
+        ("caesar", "cesar"),
+        ("leukaem", "leukem"),
+    ];
+    let mut word = word.to_owned();
+    for (british, american) in SPELLINGS {
+        if word.contains(british) {
+            word = word.replace(british, american);
+        }
+    }
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str) -> Vec<String> {
+        read(text).into_iter().map(|token| token.text).collect()
+    }
+
+    #[test]
+    fn abbreviations_are_written_out() {
+        assert_eq!(texts("c/o SOB w/o fever"), ["complains", "of", "sob", "without", "fever"]);
+        assert_eq!(texts("L knee, R-sided"), ["left", "knee", ",", "right", "sided"]);
+        assert_eq!(texts("2 L of saline"), ["2", "l", "of", "saline"]);
+        assert_eq!(texts("C T scan and M R I."), ["ct", "scan", "and", "mri", "."]);
+        assert_eq!(words("haemoptysis"), words("hemoptysis"));
+    }
+
+    #[test]
+    fn a_written_out_word_keeps_its_bytes() {
+        let text = "pain RUQ";
+        let words = read(text);
+        assert_eq!(words.len(), 4);
+        assert!(words[1..].iter().all(|word| &text[word.span.clone()] == "RUQ"));
+    }
+}
