@@ -11,7 +11,7 @@ use std::fs;
 use documents::{GUIDE, README, commands, lines, read, root, snake, spans, table};
 use serde_json::Value;
 use sft::eval::findings::NoteFindings;
-use sft::eval::{Comparison, Evaluation};
+use sft::eval::{Comparison, ModelReport, Preference, Source, SummaryFigures};
 use sft::inference::{FinishReason, Generation};
 use sft::trainer::StepRecord;
 
@@ -189,22 +189,25 @@ fn the_guide_has_the_names_that_the_programs_write() {
         decode_tokens_per_s: 0.0,
         ids: Vec::new(),
     };
-    let evaluation = Evaluation {
-        rows: 0,
-        skipped: 0,
-        factual: 0,
-        hallucinated: 0,
-        loss_factual: None,
-        loss_hallucinated: None,
-        perplexity_factual: None,
-        auroc: None,
-        auroc_by_type: [].into(),
-        auroc_paired: None,
+    let report = ModelReport::default();
+    let comparison = Comparison::new(report.clone(), report, [].into());
+    let summaries = SummaryFigures::new(&[]);
+    let pair = Preference {
+        prompt: String::new(),
+        chosen: String::new(),
+        rejected: String::new(),
+        ref_chosen_logps: 0.0,
+        ref_rejected_logps: 0.0,
+        source: Source::Labels,
+        hallucination_type: String::new(),
+        id: String::new(),
     };
-    let comparison = Comparison::new(evaluation.clone(), evaluation);
-    for value in
-        [serde_json::to_value(generation).unwrap(), serde_json::to_value(comparison).unwrap()]
-    {
+    for value in [
+        serde_json::to_value(generation).unwrap(),
+        serde_json::to_value(comparison).unwrap(),
+        serde_json::to_value(summaries).unwrap(),
+        serde_json::to_value(pair).unwrap(),
+    ] {
         for key in keys(&value) {
             assert!(guide.contains(&format!("`{key}`")), "{GUIDE}: `{key}` is missing");
         }

@@ -1,14 +1,15 @@
 //! Figures from the losses of labelled summaries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::auroc::{Wins, auroc};
+use crate::{Bootstrap, Interval};
 
 /// What a model makes of factual and hallucinated summaries. A figure over an empty class is
 /// `None`, `null` in JSON.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Rows that were scored.
     pub rows: usize,
@@ -33,26 +34,21 @@ pub struct Evaluation {
     /// The same over the pairs of a factual and a hallucinated summary of one note: the note's own
     /// difficulty is in both.
     pub auroc_paired: Option<f64>,
+    /// 95 % bootstrap intervals, over notes.
+    pub intervals: Intervals,
 }
 
-/// A model beside its base.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Comparison {
-    /// The model with its adapter; its figures stand at the top level of the JSON object.
-    #[serde(flatten)]
-    pub model: Evaluation,
-    /// The untouched base.
-    pub base: Evaluation,
-    /// The model's `auroc` less the base's.
-    pub auroc_gain: Option<f64>,
-}
-
-impl Comparison {
-    /// Sets a model beside its base.
-    pub fn new(model: Evaluation, base: Evaluation) -> Self {
-        let auroc_gain = model.auroc.zip(base.auroc).map(|(model, base)| model - base);
-        Self { model, base, auroc_gain }
-    }
+/// How sure the figures of an [`Evaluation`] are: 95 % bootstrap intervals. Whole notes are drawn,
+/// with all their rows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Intervals {
+    /// Of the mean over factual rows of their mean loss per token: each row counts once, whatever
+    /// its length.
+    pub loss_factual: Option<Interval>,
+    /// Of `auroc`.
+    pub auroc: Option<Interval>,
+    /// Of `auroc_by_type`.
+    pub auroc_by_type: BTreeMap<String, Option<Interval>>,
 }
 
 /// One row with its loss.
@@ -112,6 +108,35 @@ impl Evaluation {
                 .map(|(name, negative)| (name.to_owned(), auroc(&positive, &negative)))
                 .collect(),
             auroc_paired: paired.share(),
+            intervals: Intervals::new(rows),
+        }
+    }
+}
+
+impl Intervals {
+    fn new(rows: &[Scored<'_>]) -> Self {
+        let bootstrap = Bootstrap::default();
+        let factual: Vec<&Scored<'_>> = rows.iter().filter(|row| row.factual).collect();
+        let losses: Vec<f64> = factual.iter().map(|row| -row.score()).collect();
+        let notes: Vec<usize> = factual.iter().map(|row| row.note).collect();
+        let against = |negative: &dyn Fn(&Scored<'_>) -> bool| {
+            let of = rows.iter().filter(|row| row.factual || negative(row));
+            let of: Vec<&Scored<'_>> = of.collect();
+            let scores: Vec<f64> = of.iter().map(|row| row.score()).collect();
+            let positive: Vec<bool> = of.iter().map(|row| row.factual).collect();
+            let notes: Vec<usize> = of.iter().map(|row| row.note).collect();
+            bootstrap.auroc(&scores, &positive, &notes)
+        };
+        let types: BTreeSet<&str> = rows
+            .iter()
+            .filter(|row| !row.factual && !row.hallucination_type.is_empty())
+            .map(|row| row.hallucination_type)
+            .collect();
+        let by_type = |name: &str| against(&|row| !row.factual && row.hallucination_type == name);
+        Self {
+            loss_factual: bootstrap.mean(&losses, &notes),
+            auroc: against(&|_| true),
+            auroc_by_type: types.into_iter().map(|name| (name.to_owned(), by_type(name))).collect(),
         }
     }
 }
@@ -123,6 +148,7 @@ fn mean_loss(rows: &[&Scored<'_>]) -> Option<f64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -164,13 +190,29 @@ mod tests {
         let hallucinated = Evaluation::new(&[row(2.0, 2, Some("added"), 0)], 0);
         assert_eq!((hallucinated.loss_factual, hallucinated.perplexity_factual), (None, None));
         assert_eq!(hallucinated.auroc_by_type, [("added".to_owned(), None)].into());
-        assert_eq!(Comparison::new(factual, hallucinated).auroc_gain, None);
+        assert_eq!(factual.intervals.auroc, None);
+        assert_eq!(hallucinated.intervals.loss_factual, None);
     }
 
     #[test]
-    fn the_gain_is_the_difference() {
-        let rows = |factual: f64| [row(factual, 2, None, 0), row(1.0, 1, Some("added"), 0)];
-        let of = |factual| Evaluation::new(&rows(factual), 0);
-        assert_eq!(Comparison::new(of(1.0), of(2.0)).auroc_gain, Some(0.5));
+    fn intervals_lie_around_their_figures() {
+        let rows: Vec<Scored<'_>> = (0..40)
+            .map(|i| {
+                let nll = 1.0 + f64::from(i * 7 % 11) / 4.0;
+                if i % 2 == 0 {
+                    row(nll, 2, None, i as usize / 2)
+                } else {
+                    row(nll + 0.5, 2, Some("added"), i as usize / 2)
+                }
+            })
+            .collect();
+        let evaluation = Evaluation::new(&rows, 0);
+        let interval = evaluation.intervals.auroc.unwrap();
+        assert_eq!(Some(interval.estimate), evaluation.auroc);
+        assert!(interval.low < interval.estimate && interval.estimate < interval.high);
+        assert_eq!(evaluation.intervals.auroc_by_type["added"], Some(interval));
+        let loss = evaluation.intervals.loss_factual.unwrap();
+        assert!((loss.estimate - evaluation.loss_factual.unwrap()).abs() < 1e-12, "equal lengths");
+        assert!(loss.low < loss.high);
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use sft_dataset::{Batch, Dataset, DatasetError, Example, PromptTokenizer, encode};
-use sft_model::{Decoder, LossSum, Packed};
+use sft_dataset::{Dataset, DatasetError, Example, PromptTokenizer, encode};
+use sft_model::{Decoder, LossSum};
 
 use crate::evaluation::Scored;
 use crate::{EvalError, Evaluation};
@@ -75,7 +75,13 @@ impl EvalSet {
         self.rows.len()
     }
 
-    /// Scores every row with `model` and sums up; `on_row(done, total)` is called after each.
+    /// The place of each row's record in the dataset.
+    pub fn records(&self) -> impl Iterator<Item = usize> {
+        self.rows.iter().map(|row| row.example.index as usize)
+    }
+
+    /// Scores every row with `model` and sums up; `on_row(done, total)` is called after each. What
+    /// comes before a summary is computed once for all summaries of a note.
     ///
     /// # Errors
     /// When the model fails on a row, or gives one a loss that is not finite.
@@ -84,27 +90,61 @@ impl EvalSet {
         model: &Decoder,
         on_row: &mut dyn FnMut(usize, usize),
     ) -> Result<Evaluation, EvalError> {
-        let mut scored = Vec::with_capacity(self.rows.len());
-        for row in &self.rows {
-            let (path, line) = (&self.path, row.example.line);
-            let loss = loss(model, &row.example).map_err(|source| EvalError::Score {
-                path: path.clone(),
-                line,
-                source: Box::new(source),
+        Ok(self.evaluation(&self.score(model, on_row)?))
+    }
+
+    /// The loss of every row, in their order.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn score(
+        &self,
+        model: &Decoder,
+        on_row: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<LossSum>, EvalError> {
+        let mut prompts: BTreeMap<&[u32], Vec<usize>> = BTreeMap::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            prompts.entry(&row.example.ids[..row.example.first_target]).or_default().push(index);
+        }
+        // In the order of the file, as far as it goes.
+        let mut prompts: Vec<_> = prompts.into_iter().collect();
+        prompts.sort_by_key(|(_, rows)| rows[0]);
+        let (mut losses, mut done) = (vec![LossSum::default(); self.rows.len()], 0);
+        for (prompt, rows) in prompts {
+            let line = self.rows[rows[0]].example.line;
+            let summaries: Vec<&[u32]> =
+                rows.iter().map(|&row| &self.rows[row].example.ids[prompt.len()..]).collect();
+            let found = model.continuation_losses(prompt, &summaries).map_err(|source| {
+                EvalError::Score { path: self.path.clone(), line, source: Box::new(source) }
             })?;
-            if !loss.nll.is_finite() {
-                return Err(EvalError::NotFinite { path: path.clone(), line });
+            for (&row, loss) in rows.iter().zip(found) {
+                if !loss.nll.is_finite() {
+                    let line = self.rows[row].example.line;
+                    return Err(EvalError::NotFinite { path: self.path.clone(), line });
+                }
+                losses[row] = loss;
+                done += 1;
+                on_row(done, self.rows.len());
             }
-            scored.push(Scored {
+        }
+        Ok(losses)
+    }
+
+    /// Sums up the losses of all rows.
+    pub fn evaluation(&self, losses: &[LossSum]) -> Evaluation {
+        let scored: Vec<Scored<'_>> = self
+            .rows
+            .iter()
+            .zip(losses)
+            .map(|(row, loss)| Scored {
                 nll: loss.nll,
                 targets: loss.targets,
                 factual: row.factual,
                 hallucination_type: &row.hallucination_type,
                 note: row.note,
-            });
-            on_row(scored.len(), self.rows.len());
-        }
-        Ok(Evaluation::new(&scored, self.skipped))
+            })
+            .collect();
+        Evaluation::new(&scored, self.skipped)
     }
 }
 
@@ -114,17 +154,4 @@ fn warn_skipped(path: &Path, reason: &str, mut lines: impl ExactSizeIterator<Ite
     if let Some(first) = lines.next() {
         tracing::warn!("{}:{first}: {reason}: skipped ({rows} such rows)", path.display());
     }
-}
-
-/// The loss of one example alone: the sums of a row must not depend on its neighbours.
-fn loss(model: &Decoder, example: &Example) -> sft_model::Result<LossSum> {
-    let batch = Batch::pack([example]);
-    let input = Packed {
-        ids: &batch.ids,
-        positions: &batch.positions,
-        cu_seqlens: &batch.cu_seqlens,
-        example: &batch.example,
-    };
-    let targets: Vec<(u32, u32)> = batch.targets.iter().map(|t| (t.row, t.label)).collect();
-    model.loss(&input, &targets)
 }

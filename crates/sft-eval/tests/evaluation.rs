@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, IndexOp, Tensor};
 use sft_dataset::{Dataset, PromptTemplate, PromptTokenizer, encode};
-use sft_eval::{Comparison, EvalError, EvalSet, Evaluation};
+use sft_eval::{Comparison, EvalError, EvalSet, Evaluation, ModelReport};
 use sft_fixtures::{EOS, LlamaShape, csv};
 use sft_lora::LoraConfig;
 use sft_model::{Decoder, Gradients, ModelDir, Packed, TrainPass};
@@ -155,7 +155,9 @@ fn an_adapter_that_learnt_the_difference_gains() {
 
     place.model.remove_lora().unwrap();
     assert_eq!(evaluate(&place, &dataset), base);
-    assert_eq!(Comparison::new(model, base).auroc_gain, Some(1.0));
+    let [model, base] =
+        [model, base].map(|scores| ModelReport { scores, summaries: None });
+    assert_eq!(Comparison::new(model, base, [].into()).auroc_gain, Some(1.0));
 }
 
 #[test]

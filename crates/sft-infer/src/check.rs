@@ -34,9 +34,7 @@ pub(crate) fn check(args: &Args) -> Result<(), Error> {
     let file = args.output_file.as_deref();
     let file = file.map(|path| PartialFile::create(path, args.input_file.as_deref()));
     let mut file = file.transpose()?;
-    if let Some(file) = &file {
-        settle_on_interrupt(file)?;
-    }
+    settle_on_interrupt(&file)?;
     let mut write = |text: &str| match &mut file {
         Some(file) => {
             file.write(format!("{text}\n").as_bytes())?;

@@ -41,6 +41,9 @@ Examples:
   Does the model find factual summaries likelier than hallucinated ones, and more so than its base?
     sft-infer --model-path models/sft_specialist/final_model --evaluate test.csv --compare base
 
+  The same as a gate, with what was measured of each row, and pairs for preference training:
+    sft-infer --model-path DIR --evaluate test.csv --evaluate-rows rows.csv --export-preferences pairs.jsonl --min-faithful 0.8
+
   What does a summary say that its note does not support? No model is needed:
     sft-infer --check --clinical-note \"No fever. Takes aspirin 81 mg.\" --summary \"Fever. Aspirin 810 mg.\"
     sft-infer --check --input-file summaries.csv --json --output-file checked.jsonl
@@ -49,7 +52,7 @@ Without --json the summary of a single note is printed as it is generated. For a
 line of output for each row, empty where the row has no note or one that is too long for the model;
 line breaks inside a summary become spaces.
 
-Every flag may be written with _ instead of -; of a flag given twice the last one counts. Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by a signal.";
+Every flag may be written with _ instead of -; of a flag given twice the last one counts. Exit status: 0 done, 1 failed, 2 wrong usage, 3 below a --min threshold, 130 stopped by a signal.";
 
 const NOTES: &str = "Notes (default: a conversation at the terminal; from a pipe, one note)";
 
@@ -108,8 +111,9 @@ pub(crate) struct Args {
     )]
     pub input_file: Option<PathBuf>,
 
-    /// Score the labelled summaries of a CSV file (clinical_note, model_summary, label) instead of
-    /// writing new ones: losses, and the AUROC of factual against hallucinated summaries
+    /// Measure the model on a CSV file (clinical_note, model_summary, label): losses and AUROC of its
+    /// labelled summaries, the model's own summaries against notes and references, and whether
+    /// preference training (Stage B) is next
     #[arg(
         long,
         value_name = "CSV",
@@ -120,6 +124,41 @@ pub(crate) struct Args {
     /// The same figures for the base without the adapter, and what the adapter gains
     #[arg(long, value_name = "base", help_heading = "Evaluation", requires = "evaluate")]
     pub compare: Option<Compare>,
+    /// Score the rows only: no summary is written and judged
+    #[arg(long, help_heading = "Evaluation", requires = "evaluate")]
+    pub scores_only: bool,
+    /// What a complete summary of each note says, a JSON object a line (see the guide): summaries are
+    /// then also counted as complete and supported
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Evaluation",
+        requires = "evaluate",
+        conflicts_with = "scores_only"
+    )]
+    pub findings: Option<PathBuf>,
+    /// Write a CSV file with what was measured of each row, the model's summary among it
+    #[arg(long, value_name = "FILE", help_heading = "Evaluation", requires = "evaluate")]
+    pub evaluate_rows: Option<PathBuf>,
+    /// Write pairs for preference training (prompt, chosen, rejected, with the reference model's
+    /// log-probabilities): of the labelled rows, and of this model's own unsupported summaries
+    #[arg(long, value_name = "FILE", help_heading = "Evaluation", requires = "evaluate")]
+    pub export_preferences: Option<PathBuf>,
+    /// Exit with status 3 when the AUROC is below
+    #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate")]
+    pub min_auroc: Option<f64>,
+    /// The same for ROUGE-L
+    #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate")]
+    pub min_rouge_l: Option<f64>,
+    /// The same for the share of summaries whose facts are all in the note
+    #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate")]
+    pub min_grounded: Option<f64>,
+    /// The same for the share of grounded summaries that leave out no fact of the reference
+    #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate")]
+    pub min_faithful: Option<f64>,
+    /// The same for the share of summaries that end by themselves
+    #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate")]
+    pub min_eos_rate: Option<f64>,
 
     /// List what a summary says that its note does not support, each with its place: numbers, doses,
     /// dates, negations, sides, and terms that the note does not have. For --summary, or for the
@@ -141,7 +180,7 @@ pub(crate) struct Args {
     pub summary: Option<String>,
     /// Terms beside those of the program, one a line: the word medication, finding or procedure, a
     /// tab, the term, and its synonyms, each behind a tab
-    #[arg(long, value_name = "FILE", help_heading = "Checking", requires = "check")]
+    #[arg(long, value_name = "FILE", help_heading = "Checking")]
     pub terms: Option<PathBuf>,
 
     /// Write here instead of to standard output; FILE.partial until everything is done
@@ -252,6 +291,10 @@ impl Args {
                 "{flag} works in f32 on the CPU: leave out --device, --dtype and --quantize"
             );
             return Err(command.error(ErrorKind::ArgumentConflict, reason));
+        }
+        if args.terms.is_some() && !args.check && args.evaluate.is_none() {
+            let reason = "--terms needs --check or --evaluate";
+            return Err(command.error(ErrorKind::MissingRequiredArgument, reason));
         }
         Ok(args)
     }
@@ -394,10 +437,11 @@ mod tests {
             &["--check", "--evaluate", "e.csv"],
             &["--check", "--merge-to", "x"],
             &["--check", "--export-base", "x"],
+            &["--model-path", "m", "--terms", "t"],
+            &["--model-path", "m", "--min-auroc", "0.5"],
             &["--check", "--summary", "s"],
             &["--check", "--input-file", "x.csv", "--summary", "s"],
             &["--model-path", "m", "--clinical-note", "n", "--summary", "s"],
-            &["--model-path", "m", "--terms", "t"],
             &["--export-base", "x", "--model-path", "m"],
             &["--export-base", "x", "--clinical-note", "a"],
             &["--export-base", "x", "--merge-to", "y"],

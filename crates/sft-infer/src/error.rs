@@ -88,6 +88,15 @@ pub(crate) enum Error {
     /// The labelled summaries cannot be scored.
     #[error(transparent)]
     Evaluation(#[from] EvalError),
+    /// The sidecar is another file's.
+    #[error("{}: no id of this file is an id of {}: give the findings of that file", path.display(), csv.display())]
+    NoSuchFindings { path: PathBuf, csv: PathBuf },
+    /// The model is not good enough.
+    #[error("{short}")]
+    BelowThreshold { short: String },
+    /// A CSV file could not be put together.
+    #[error("a row cannot be written as CSV")]
+    WriteCsv(#[from] csv::Error),
     /// Nothing says which summary to check.
     #[error(
         "--check needs a summary: give --clinical-note TEXT with --summary TEXT, or --input-file \
@@ -125,6 +134,7 @@ impl Error {
             | Self::NoSummaries { .. }
             | Self::Template(_)
             | Self::Inference(InferenceError::Params { .. }) => 2,
+            Self::BelowThreshold { .. } => 3,
             _ => 1,
         }
     }

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::evaluate::evaluate;
 use crate::notes::{Note, Notes};
 use crate::output::Output;
-use crate::partial::PartialFile;
+use crate::partial::{PartialFile, Remains};
 
 /// The exit status of a process that Ctrl-C ended.
 pub(crate) const INTERRUPTED: i32 = 130;
@@ -68,9 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     }
     let notes = Notes::read(args)?;
     let output = Output::open(args, &notes)?;
-    if let Some(file) = output.file() {
-        settle_on_interrupt(file)?;
-    }
+    settle_on_interrupt(output.file())?;
     summarise(args, &open(args, prompt_template)?, &notes, output)
 }
 
@@ -111,10 +109,15 @@ fn fetched(
 }
 
 /// Ctrl-C leaves of an unfinished file what an error would leave.
-pub(crate) fn settle_on_interrupt(file: &PartialFile) -> Result<(), Error> {
-    let remains = file.remains();
+pub(crate) fn settle_on_interrupt<'f>(
+    files: impl IntoIterator<Item = &'f PartialFile>,
+) -> Result<(), Error> {
+    let remains: Vec<_> = files.into_iter().map(PartialFile::remains).collect();
+    if remains.is_empty() {
+        return Ok(());
+    }
     Ok(ctrlc::set_handler(move || {
-        remains.settle();
+        remains.iter().for_each(Remains::settle);
         process::exit(INTERRUPTED);
     })?)
 }

@@ -63,11 +63,14 @@ fn json_is_one_object_with_an_auroc() {
         "auroc_paired",
         "factual",
         "hallucinated",
+        "intervals",
         "loss_factual",
         "loss_hallucinated",
         "perplexity_factual",
+        "readiness",
         "rows",
         "skipped",
+        "summaries",
     ];
     expected.sort_unstable();
     let mut keys: Vec<&str> = keys.into_iter().map(String::as_str).collect();
@@ -94,7 +97,9 @@ fn the_base_is_the_model_without_its_adapter() {
     let both = object(&evaluate(folder.path(), "adapter", &["--compare", "base", "--json"]));
     let adapted = object(&evaluate(folder.path(), "adapter", &["--json"]));
     let base = ["--json", "--prompt_template", TEMPLATE];
-    assert_eq!(both["base"], object(&evaluate(folder.path(), "model", &base)));
+    let mut alone = object(&evaluate(folder.path(), "model", &base));
+    alone.as_object_mut().unwrap().remove("readiness");
+    assert_eq!(both["base"], alone);
     for (key, value) in adapted.as_object().unwrap() {
         assert_eq!(&both[key], value, "{key}");
     }
@@ -113,6 +118,84 @@ fn a_table_without_json() {
     }
     let alone = evaluate(folder.path(), "model", &[]);
     assert!(alone.contains("AUROC") && !alone.contains("base"), "{alone}");
+}
+
+#[test]
+fn summaries_are_judged_and_rows_and_pairs_are_written() {
+    let folder = workplace();
+    let path = folder.path();
+    let files = ["--evaluate_rows", "measured.csv", "--export_preferences", "pairs.jsonl"];
+    let figures = object(&evaluate(path, "adapter", &[&files[..], &["--compare", "base", "--json"]].concat()));
+    let summaries = &figures["summaries"];
+    assert_eq!((&summaries["notes"], &summaries["with_reference"]), (&3.into(), &2.into()));
+    for key in ["rouge_l", "eos_rate", "copy_rate", "repetition", "grounded", "faithful"] {
+        let of = |bound: &str| summaries[key][bound].as_f64().unwrap();
+        assert!(of("low") <= of("estimate") && of("estimate") <= of("high"), "{key}: {summaries}");
+        let gain = figures["gains"][key]["estimate"].as_f64().unwrap();
+        let base = figures["base"]["summaries"][key]["estimate"].as_f64().unwrap();
+        assert!((gain - (of("estimate") - base)).abs() < 1e-9, "{key}");
+    }
+    let checks = figures["readiness"]["checks"].as_array().unwrap();
+    assert_eq!((checks.len(), &figures["readiness"]["verdict"]), (5, &"HOLD".into()));
+
+    let mut rows = csv::Reader::from_path(path.join("measured.csv")).unwrap();
+    let header = rows.headers().unwrap().clone();
+    let at = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let rows: Vec<csv::StringRecord> = rows.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 5);
+    let column = |name: &str| -> Vec<&str> { rows.iter().map(|row| &row[at(name)]).collect() };
+    assert_eq!(column("id"), ["a", "b", "c", "d", "e"]);
+    let number = |text: &&str| text.parse::<f64>().unwrap();
+    let sum: f64 = column("loss_per_token")
+        .iter()
+        .zip(column("target_tokens"))
+        .zip(column("label"))
+        .filter(|(_, label)| *label == "factual")
+        .map(|((loss, tokens), _)| number(loss) * number(&tokens))
+        .sum();
+    let tokens: f64 = [0, 2].iter().map(|&row| number(&column("target_tokens")[row])).sum();
+    assert!((sum / tokens - figures["loss_factual"].as_f64().unwrap()).abs() < 1e-9);
+    let summary = column("generated_summary");
+    assert_eq!(summary[0], summary[1], "of one note");
+    assert_eq!(column("base_generated_summary").len(), 5);
+
+    let pairs = fs::read_to_string(path.join("pairs.jsonl")).unwrap();
+    let pairs: Vec<Value> = pairs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let labelled: Vec<&Value> = pairs.iter().filter(|pair| pair["source"] == "labels").collect();
+    let kinds: Vec<&str> =
+        labelled.iter().map(|pair| pair["hallucination_type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["invented", "negated"]);
+    let prompt = TEMPLATE.replace("{clinical_note}", "Fever and cough.");
+    assert_eq!(labelled[0]["prompt"], prompt.as_str());
+    assert_eq!(labelled[0]["chosen"].as_str().unwrap().trim(), "fever with cough");
+    let logps = labelled[0]["ref_chosen_logps"].as_f64().unwrap();
+    let losses = [column("loss_per_token")[0], column("target_tokens")[0]].map(|text| number(&text));
+    assert!((logps + losses[0] * losses[1]).abs() < 1e-9);
+}
+
+#[test]
+fn scores_only_writes_no_summary() {
+    let folder = workplace();
+    let figures = object(&evaluate(folder.path(), "adapter", &["--json", "--scores_only"]));
+    assert!(figures["summaries"].is_null() && figures["auroc"].is_number());
+}
+
+#[test]
+fn a_threshold_that_is_missed_has_a_status_of_its_own() {
+    let folder = workplace();
+    let gate = |flags: &[&str]| {
+        let all = [&["--model_path", "adapter", "--evaluate", "rows.csv", "--json"], flags].concat();
+        infer(folder.path(), &all)
+    };
+    let (status, stdout, stderr) = gate(&["--min_auroc", "0", "--min_eos_rate", "0"]);
+    assert_eq!((status, stderr.as_str()), (0, ""));
+    assert!(object(&stdout)["auroc"].is_number());
+    let (status, stdout, stderr) = gate(&["--min_rouge_l", "1.01", "--min_auroc", "1.5"]);
+    assert_eq!(status, 3, "{stderr}");
+    assert!(object(&stdout)["auroc"].is_number(), "the figures come all the same");
+    assert!(stderr.contains("is below --min-rouge-l 1.01; ") || stderr.contains("is below --min-auroc 1.5;"), "{stderr}");
+    let (status, _, stderr) = gate(&["--scores_only", "--min_grounded", "0.1"]);
+    assert!(status == 3 && stderr.contains("nothing was measured for --min-grounded"), "{stderr}");
 }
 
 #[test]

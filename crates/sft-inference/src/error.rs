@@ -64,6 +64,9 @@ pub enum InferenceError {
         /// The model folder.
         folder: PathBuf,
     },
+    /// A note's generation ended without a result.
+    #[error("the model gave no answer to one of the notes; run it again")]
+    NoAnswer,
     /// A base was to be quantised, and an adapter was given.
     #[error(
         "{} is an adapter, and only a whole model can be quantised: give its base, or write the two as one model \

@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 use candle_nn::kv_cache::Cache;
 use sft_kernels::{AttentionSpec, causal_attention, cpu::on_pool, frozen_linear};
 
-use crate::{Decoder, ModelError, Result, block::Context, host};
+use crate::{Decoder, LossSum, ModelError, Packed, Result, block::Context, host};
 
 /// Tokens by which a slot of tensors grows.
 const GROWTH: usize = 128;
@@ -114,6 +114,39 @@ impl Decoder {
             Slots::Host(slots) => on_pool(|| self.host_forward_cached(input, slots)),
             Slots::Tensors(slots) => self.tensors_forward_cached(input, slots),
         }
+    }
+
+    /// The loss of each continuation of one prefix, each as if it stood alone behind it: the sum of
+    /// the negative log-likelihoods of all its tokens. On the CPU the prefix is read once.
+    ///
+    /// # Errors
+    /// When the prefix is empty, an id is out of range, or the computation fails.
+    pub fn continuation_losses(
+        &self,
+        prefix: &[u32],
+        continuations: &[&[u32]],
+    ) -> Result<Vec<LossSum>> {
+        if self.on_host() {
+            return on_pool(|| self.host_continuation_losses(prefix, continuations));
+        }
+        let first = prefix.len();
+        let one = |continuation: &&[u32]| {
+            if continuation.is_empty() {
+                return Ok(LossSum::default());
+            }
+            let ids = [prefix, continuation].concat();
+            let n = ids.len() as u32;
+            let positions: Vec<u32> = (0..n).collect();
+            let input =
+                Packed { ids: &ids, positions: &positions, cu_seqlens: &[0, n], example: &[0] };
+            let targets: Vec<(u32, u32)> =
+                (first..ids.len()).map(|at| (at as u32 - 1, ids[at])).collect();
+            self.loss(&input, &targets)
+        };
+        if first == 0 {
+            return Err(ModelError::Batch("a continuation of nothing".into()));
+        }
+        continuations.iter().map(one).collect()
     }
 
     /// [`Decoder::forward_cached`] composed of candle's operations.

@@ -471,6 +471,45 @@ fn a_cached_forward_is_the_whole_forward() {
     }
 }
 
+/// Continuations of uneven length, an empty one among them, of prefixes of one token and of several.
+#[test]
+fn continuations_of_one_prefix_have_the_losses_that_they_have_alone() {
+    for (golden, reference) in on_both_paths() {
+        let mut decoder = golden.tuned();
+        decoder.set_reference(reference);
+        let ids = &golden.batch.ids[golden.batch.rows(0)];
+        for prefix in [1, 5] {
+            let (prefix, rest) = ids.split_at(prefix);
+            let other = [9, 33, 7];
+            let continuations = [rest, &other[..], &[][..], &rest[..2], &other[..1]];
+            let losses = decoder.continuation_losses(prefix, &continuations).unwrap();
+            for (continuation, loss) in continuations.iter().zip(&losses) {
+                let whole = [prefix, continuation].concat();
+                let n = whole.len() as u32;
+                let positions: Vec<u32> = (0..n).collect();
+                let alone = Packed {
+                    ids: &whole,
+                    positions: &positions,
+                    cu_seqlens: &[0, n],
+                    example: &[0],
+                };
+                let logits = decoder.logits(&alone, None).unwrap();
+                let expected: f64 = (prefix.len()..whole.len())
+                    .map(|at| {
+                        let row = values(&logits.narrow(0, at - 1, 1).unwrap());
+                        let sum: f64 = row.iter().map(|&x| f64::from(x).exp()).sum();
+                        sum.ln() - f64::from(row[whole[at] as usize])
+                    })
+                    .sum();
+                assert_eq!(loss.targets, continuation.len());
+                let gap = (loss.nll - expected).abs();
+                assert!(gap <= 1e-4 * expected.max(1.0), "{}: {gap}", golden.name);
+            }
+        }
+        assert!(decoder.continuation_losses(&[], &[&[3][..]]).is_err());
+    }
+}
+
 #[test]
 fn greedy_tokens_from_the_cache() {
     for (golden, reference) in on_both_paths() {

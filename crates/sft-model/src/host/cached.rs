@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 use sft_kernels::{
     AttentionSpec,
-    cpu::{self, AttentionShape},
+    cpu::{self, AttentionShape, Buffer},
     matmul::{Start, matmul_nt},
 };
 
@@ -12,7 +12,7 @@ use super::{
     block::AttentionArgs,
     span::{Pass, Span, Tail},
 };
-use crate::{CachedInput, Decoder, Result};
+use crate::{CachedInput, Decoder, LossSum, ModelError, Result};
 
 /// The keys and values of one sequence, of every layer.
 ///
@@ -69,6 +69,55 @@ impl Decoder {
         input: &CachedInput<'_>,
         slots: &mut [Slot],
     ) -> Result<Tensor> {
+        let last: Vec<u32> = input.cu_seqlens[1..].iter().map(|&end| end - 1).collect();
+        let x = self.host_over_slots(input, slots, &last)?;
+        let (rows, vocab) = (last.len(), self.head.out_features());
+        let normal = self.host_normed(&x)?;
+        let mut logits = vec![0.0; rows * vocab];
+        matmul_nt(&normal, rows, &self.head.lock().matrix()?, Start::Zero, &mut logits)?;
+        Ok(Tensor::from_vec(logits, (rows, vocab), self.device())?)
+    }
+
+    /// [`Decoder::continuation_losses`]: the prefix is read once.
+    pub(crate) fn host_continuation_losses(
+        &self,
+        prefix: &[u32],
+        continuations: &[&[u32]],
+    ) -> Result<Vec<LossSum>> {
+        let Some((&last, head)) = prefix.split_last() else {
+            return Err(ModelError::Batch("a continuation of nothing".into()));
+        };
+        let mut slots = [Slot::new(self.blocks.len())];
+        let read = |ids: &[u32], slots: &mut [Slot], rows: &[u32]| {
+            let borders = [0, ids.len() as u32];
+            let input = CachedInput { ids, cu_seqlens: &borders, slots: &[0] };
+            self.host_over_slots(&input, slots, rows)
+        };
+        if !head.is_empty() {
+            read(head, &mut slots, &[head.len() as u32 - 1])?;
+        }
+        let one = |continuation: &&[u32]| {
+            let Some((_, given)) = continuation.split_last() else {
+                return Ok(LossSum::default());
+            };
+            let ids = [&[last], given].concat();
+            let rows: Vec<u32> = (0..ids.len() as u32).collect();
+            slots[0].tokens = head.len(); // what another continuation left behind the prefix goes
+            let hidden = read(&ids, &mut slots, &rows)?;
+            let nll = self.host_nll(&self.host_normed(&hidden)?, continuation)?;
+            Ok(LossSum { nll, targets: continuation.len() })
+        };
+        continuations.iter().map(one).collect()
+    }
+
+    /// Reads new tokens behind those in the slots. The result is the last block's output for `rows`,
+    /// which are the last ones of each sequence.
+    fn host_over_slots(
+        &self,
+        input: &CachedInput<'_>,
+        slots: &mut [Slot],
+        rows: &[u32],
+    ) -> Result<Buffer> {
         let borders = input.cu_seqlens;
         let positions = borders.windows(2).zip(input.slots).flat_map(|(span, &slot)| {
             let start = slots[slot].len() as u32;
@@ -77,10 +126,9 @@ impl Decoder {
         let example = vec![0; input.ids.len()]; // only dropout asks for it
         let all = Span::of(example, positions.collect(), borders, &self.rotary);
         let pass = Pass { all: &all, mode: self.eval_mode(), buffers: &self.buffers };
-        // The last block and the head compute the last row of each sequence alone.
-        let last: Vec<u32> = borders[1..].iter().map(|&end| end - 1).collect();
+        // The last block computes these rows alone.
         let tail =
-            if last.len() == input.ids.len() { None } else { Tail::of(&last, &all, &self.rotary) };
+            if rows.len() == input.ids.len() { None } else { Tail::of(rows, &all, &self.rotary) };
 
         let x = self.host_forward(input.ids, &pass, tail.as_ref(), |layer, args, out| {
             over_cache(args, layer, input.slots, slots, out)
@@ -88,12 +136,7 @@ impl Decoder {
         for (span, &slot) in borders.windows(2).zip(input.slots) {
             slots[slot].tokens += (span[1] - span[0]) as usize;
         }
-
-        let (rows, vocab) = (last.len(), self.head.out_features());
-        let normal = self.host_normed(&x)?;
-        let mut logits = vec![0.0; rows * vocab];
-        matmul_nt(&normal, rows, &self.head.lock().matrix()?, Start::Zero, &mut logits)?;
-        Ok(Tensor::from_vec(logits, (rows, vocab), self.device())?)
+        Ok(x)
     }
 }
 
