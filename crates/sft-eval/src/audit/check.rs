@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::amounts::{Amount, Measure, numbers};
+use super::amounts::{Amount, Measure, counts_items, numbers};
 use super::mentions::Mention;
-use super::polarity::Polarity;
+use super::polarity::{DEGREES, Polarity};
 use super::reading::{Reading, stem};
 use super::sides::{Anchor, Sided, supports};
 use super::terms::{TermKind, Terms};
@@ -64,7 +64,7 @@ impl<'t> Source<'t> {
         for sided in &ours.sides {
             add(sided.at..sided.at + 1, self.side(sided));
         }
-        for amount in ours.amounts.iter().filter(|amount| is_judged(&ours, amount)) {
+        for amount in ours.amounts.iter().filter(|amount| is_judged(summary, &ours, amount)) {
             add(amount.at.clone(), self.amount(amount));
         }
         for date in &ours.dates {
@@ -110,6 +110,21 @@ impl<'t> Source<'t> {
             let why = format!("the note does not mention the {} with {name}", places.join(", "));
             return Some((Kind::Finding, why));
         }
+        let degrees = |reading: &Reading, at: usize| -> Vec<String> {
+            let before = reading.tokens[at.saturating_sub(3)..at].iter().filter(|t| t.is(DEGREES));
+            before.map(|t| t.text.clone()).collect()
+        };
+        let polarity = match polarity {
+            // `no severe X` of a note that has `severe X`
+            Polarity::Lessened => {
+                let mine = degrees(ours, mention.at.start);
+                let same = |m: &&&Mention| {
+                    degrees(&self.reading, m.at.start).iter().any(|degree| mine.contains(degree))
+                };
+                if placed.iter().any(|m| same(&m)) { Polarity::Negated } else { Polarity::Open }
+            }
+            polarity => polarity,
+        };
         let all = |wanted| told.iter().all(|told| *told == wanted);
         match polarity {
             Polarity::Affirmed if all(Polarity::Negated) => {
@@ -218,12 +233,17 @@ impl<'t> Source<'t> {
 }
 
 /// Times that are about the note itself, and numbers that may have been counted, are not judged.
-fn is_judged(ours: &Reading, amount: &Amount) -> bool {
+fn is_judged(text: &str, ours: &Reading, amount: &Amount) -> bool {
     let first = &ours.tokens[amount.at.start];
+    if counts_items(text, &ours.tokens, amount.at.start) {
+        return false;
+    }
     match amount.measure {
         Measure::Words(words) => !["today", "tonight", "tomorrow", "this morning"].contains(&words),
         Measure::Duration | Measure::Unit(_) | Measure::Dose(_) => !first.is(&["a", "an"]),
         Measure::Plain => !first.is(&["zero", "one"]),
+        // of an eye
+        Measure::Rate => amount.of.is_some() || !first.is(&["od"]),
         _ => true,
     }
 }

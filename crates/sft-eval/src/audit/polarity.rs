@@ -14,29 +14,35 @@ pub(crate) enum Polarity {
     Affirmed,
     /// It is not.
     Negated,
+    /// It is not there in some degree: `no severe X`.
+    Lessened,
     /// Neither for sure: a condition, a question without an answer, another person.
     Open,
 }
 
 const NEGATIONS: &[&str] = &[
     "no", "nor", "neither", "never", "without", "denies", "denied", "deny", "denying", "denial",
-    "absence", "lacks", "absent",
+    "absence", "lacks", "absent", "nil",
 ];
 /// Words after `not` that let it deny what follows them.
 const DENIABLE: &[&str] = &[
     "have", "has", "had", "having", "any", "report", "reported", "complain", "complaining",
     "experience", "experienced", "experiencing", "notice", "noticed", "feel", "feeling", "felt",
-    "take", "taking", "took", "taken", "use", "using", "used", "see", "seen", "been", "on", "a", "an",
+    "take", "taking", "took", "taken", "use", "using", "used", "seen", "been", "on", "a", "an",
     "currently", "smoke", "drink", "show", "reveal", "demonstrate", "endorse", "known", "develop",
-    "diagnosed", "allergic", "suffer", "get", "getting", "really", "ever", "in", "really",
+    "diagnosed", "allergic", "aware", "suffer", "get", "getting", "really", "ever", "in", "really",
 ];
 /// `no relief with X`, `no other X`: X itself is not denied.
 const QUALIFIERS: &[&str] = &[
-    "change", "improvement", "relief", "response", "increase", "decrease", "worsening", "effect",
-    "help", "difference", "longer", "further", "additional", "other", "more", "recent", "acute",
-    "significant", "major", "severe", "obvious", "need", "new", "prior", "previous", "much", "gross",
-    "frank", "real", "sudden", "current", "only", "doubt", "one", "similar", "such", "serious",
-    "complication", "complications", "problem", "problems", "issue", "issues", "marked", "as", "lot",
+    "change", "improvement", "relief", "response", "increase", "decrease", "effect", "help",
+    "difference", "longer", "further", "additional", "other", "more", "need", "prior", "previous",
+    "only", "doubt", "one", "similar", "such", "complication", "complications", "problem",
+    "problems", "issue", "issues", "as", "lot", "abnormal", "related", "else", "besides",
+];
+/// `no severe X`
+pub(crate) const DEGREES: &[&str] = &[
+    "acute", "significant", "major", "severe", "new", "much", "sudden", "serious", "marked",
+    "worsening", "persistent", "constant",
 ];
 /// Behind these, what is denied is not what follows: `no relief with X`.
 const MEANS: &[&str] = &[
@@ -45,6 +51,12 @@ const MEANS: &[&str] = &[
 ];
 /// A new statement begins.
 const SUBJECTS: &[&str] = &["he", "she", "i", "they", "we", "patient", "you", "positive", "it"];
+/// A relative who does this speaks of the patient.
+const REPORTS: &[&str] = &[
+    "reports", "reported", "report", "states", "stated", "says", "said", "describes", "described",
+    "describe", "denies", "denied", "notes", "noted", "noticed", "notices", "complains", "worried",
+    "concerned", "brought", "brings", "endorses", "thinks", "gives", "is", "are",
+];
 const CONDITIONS: &[&str] = &["if", "unless", "whether"];
 
 /// Of each token of a text.
@@ -63,15 +75,31 @@ pub(crate) fn polarities(
         backward(tokens, sentence, mentions, &mut polarities);
         let content = sentence.start + label(tokens, sentence);
         if tokens.get(sentence.end).is_some_and(|stop| stop.text == "?") {
-            let answer = sentences[i + 1..].iter().take(3).find_map(|next| answer(tokens, next));
+            let near = sentences[i + 1..].iter().take(3);
+            let answer = near.enumerate().find_map(|(far, next)| Some((far, answer(tokens, next)?)));
+            let qualified = tokens[content..sentence.end].iter().any(|t| t.is(QUALIFIERS));
             let told = match answer {
-                Some(answer) if !has_cue || answer == Polarity::Negated => answer,
+                Some((_, Polarity::Negated)) if !qualified => Polarity::Negated,
+                // of several questions the last one is answered
+                Some((0, Polarity::Affirmed)) if !has_cue => Polarity::Affirmed,
                 _ => Polarity::Open,
             };
             polarities[content..sentence.end].fill(told);
+        } else if let Some(next) = sentences.get(i + 1)
+            && label(tokens, next) > 0
+            && answer(tokens, next) == Some(Polarity::Negated)
+        {
+            // a question without its mark
+            let told = polarities[content..sentence.end].iter_mut();
+            told.filter(|told| **told == Polarity::Affirmed).for_each(|told| *told = Polarity::Open);
         }
-        if tokens[content..sentence.end].iter().any(|t| t.is(&RELATIVES[..14])) {
-            polarities[content..sentence.end].fill(Polarity::Open);
+        let relative = (content..sentence.end).find(|&at| {
+            let reports = tokens.get(at + 1).is_some_and(|t| t.is(REPORTS));
+            tokens[at].is(&RELATIVES[..14]) && !reports
+        });
+        if let Some(at) = relative {
+            let clause = (content..at).rfind(|&i| matches!(tokens[i].kind, Kind::Comma | Kind::Semicolon));
+            polarities[clause.unwrap_or(content)..sentence.end].fill(Polarity::Open);
         }
     }
     polarities
@@ -95,13 +123,13 @@ fn answer(tokens: &[Token], sentence: &Range<usize>) -> Option<Polarity> {
     const FILLERS: &[&str] = &[
         "um", "uh", "oh", "well", "ah", "hm", "hmm", "so", "actually", "honestly", "thankfully",
         "okay", "ok", "i", "he", "she", "they", "we", "you", "it", "would", "say", "think", "really",
-        "thank", "god", "fortunately", "luckily",
+        "thank", "god", "fortunately", "luckily", "that's", "that", "a",
     ];
     const YES: &[&str] = &[
         "yes", "yeah", "yep", "yup", "yea", "correct", "right", "sure", "definitely", "absolutely",
-        "do", "did", "does", "am", "have", "has", "is", "sometimes", "occasionally", "affirmative",
-        "exactly",
+        "sometimes", "occasionally", "affirmative", "exactly",
     ];
+    const SHORT: &[&str] = &["do", "did", "does", "am", "have", "has", "is"];
     const NO: &[&str] = &[
         "no", "nope", "nah", "never", "none", "not", "negative", "neither", "nothing", "denies",
     ];
@@ -112,7 +140,7 @@ fn answer(tokens: &[Token], sentence: &Range<usize>) -> Option<Polarity> {
     let not = first.is(NO) || second.is_some_and(|t| t.is(&["not", "never"]));
     Some(match () {
         () if not => Polarity::Negated,
-        () if first.is(YES) => Polarity::Affirmed,
+        () if first.is(YES) || first.is(SHORT) && second.is_none() => Polarity::Affirmed,
         () => Polarity::Open,
     })
 }
@@ -125,7 +153,7 @@ fn forward(
     polarities: &mut [Polarity],
 ) -> bool {
     let (mut now, mut item_seen, mut other_seen) = (Polarity::Affirmed, false, false);
-    let mut has_cue = false;
+    let (mut has_cue, mut of_verb) = (false, false);
     let mut at = sentence.start;
     while at < sentence.end {
         let token = &tokens[at];
@@ -145,6 +173,7 @@ fn forward(
             && tokens.get(at + 1).is_none_or(|t| t.kind == Kind::Comma);
         if let Some((cue, length)) = cue(tokens, at, named).filter(|_| !discourse) {
             (now, item_seen, other_seen, has_cue) = (cue, false, false, true);
+            of_verb = token.is(&["not"]);
             at += length;
             continue;
         }
@@ -153,17 +182,29 @@ fn forward(
             return has_cue;
         }
         let after_join = at > sentence.start && tokens[at - 1].kind == Kind::Comma;
-        let begins = item_seen && (token.is(VERBS) || token.is(SUBJECTS))
+        let clause = token.is(&["your", "my", "his", "her", "our", "the", "this", "that", "there", "so", "now", "then"]);
+        let begins = after_join && clause
+            || item_seen && (token.is(VERBS) || token.is(SUBJECTS))
             || token.is(&["positive"])
             || after_join && token.is(&["with", "just"]);
         if token.kind == Kind::Semicolon || token.is(BREAKS) || begins {
             now = Polarity::Affirmed;
+        } else if now == Polarity::Lessened && (token.kind == Kind::Comma || token.is(&["or", "and"])) {
+            now = Polarity::Negated; // `no severe pain, fever or rash`
+        } else if now == Polarity::Negated && item_seen && token.is(MEANS) {
+            now = Polarity::Open; // `no snoring on X`
         } else if now == Polarity::Negated && !item_seen {
-            if token.is(QUALIFIERS) || other_seen && token.is(MEANS) {
+            if token.is(DEGREES) {
+                now = Polarity::Lessened;
+            } else if token.is(QUALIFIERS) || other_seen && token.is(MEANS) {
                 now = Polarity::Open;
             }
             let says = token.is_word() && !FRAME.contains(&token.stem.as_str());
             other_seen |= says && token.side().is_none();
+        }
+        // `I do not have better news, your results are ...`
+        if now == Polarity::Negated && of_verb && other_seen && !item_seen && token.kind == Kind::Comma {
+            now = Polarity::Affirmed;
         }
         polarities[at] = now;
         at += 1;
