@@ -99,7 +99,8 @@ fn past(word: &str) -> String {
     if let Some(stem) = word.strip_suffix("eed") {
         return if measure(stem) > 0 { format!("{stem}ee") } else { word.to_owned() };
     }
-    let stripped = ["ed", "ing"].iter().find_map(|end| word.strip_suffix(end).filter(|s| has_vowel(s)));
+    let stripped =
+        ["ed", "ing"].iter().find_map(|end| word.strip_suffix(end).filter(|s| has_vowel(s)));
     let Some(stem) = stripped else { return word.to_owned() };
     for (suffix, replacement) in [("at", "ate"), ("bl", "ble"), ("iz", "ize")] {
         if let Some(start) = stem.strip_suffix(suffix) {
@@ -175,8 +176,8 @@ fn third(word: &str) -> String {
 /// Step 4.
 fn fourth(word: &str) -> String {
     const RULES: [&str; 19] = [
-        "al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent", "ion", "ou",
-        "ism", "ate", "iti", "ous", "ive", "ize",
+        "al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent", "ion",
+        "ou", "ism", "ate", "iti", "ous", "ive", "ize",
     ];
     let Some((suffix, stem)) =
         RULES.iter().find_map(|suffix| word.strip_suffix(suffix).map(|stem| (*suffix, stem)))

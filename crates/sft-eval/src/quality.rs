@@ -68,7 +68,11 @@ fn fragments(note: &[String], summary: &[String]) -> Vec<usize> {
     while at < summary.len() {
         let starts = places.get(summary[at].as_str()).map_or(&[][..], Vec::as_slice);
         let copied = |&start: &usize| {
-            summary[at..].iter().zip(&note[start..]).take_while(|(ours, theirs)| ours == theirs).count()
+            summary[at..]
+                .iter()
+                .zip(&note[start..])
+                .take_while(|(ours, theirs)| ours == theirs)
+                .count()
         };
         let longest = starts.iter().map(copied).max().unwrap_or(0);
         found.extend((longest > 0).then_some(longest));

@@ -31,16 +31,31 @@ fn flags(auditor: &Auditor, note: &str, summary: &str) -> Vec<(Kind, String)> {
 fn what_the_note_supports_in_other_words_is_not_flagged() {
     let auditor = auditor();
     for (note, summary) in [
-        ("Pt c/o SOB, denies CP, N/V or fever. PMH: HTN, T2DM.", "The patient has shortness of breath. No chest pain, nausea, vomiting or fever. History of hypertension and type 2 diabetes."),
+        (
+            "Pt c/o SOB, denies CP, N/V or fever. PMH: HTN, T2DM.",
+            "The patient has shortness of breath. No chest pain, nausea, vomiting or fever. History of hypertension and type 2 diabetes.",
+        ),
         ("Amoxicillin 0.5 g TDS for 1 week.", "Amoxicillin 500 mg three times daily for 7 days."),
         ("Ibuprofen 400 mg q8h prn.", "Ibuprofen 400 mg three times a day as needed."),
         ("Her L knee is very swollen and painful.", "Left knee swelling and pain."),
-        ("BP was one twenty over eighty, temp ninety eight point six.", "Blood pressure is 120/80. Temperature is 98.6 F."),
-        ("Doctor: Any fever or chills?\nPatient: No.\nDoctor: Do you smoke?\nPatient: Yes, a pack a day.", "No fever or chills. He smokes one pack daily."),
-        ("Pain in both hands. The abdomen is nontender. She is afebrile.", "Bilateral hand pain. No abdominal tenderness or fever."),
+        (
+            "BP was one twenty over eighty, temp ninety eight point six.",
+            "Blood pressure is 120/80. Temperature is 98.6 F.",
+        ),
+        (
+            "Doctor: Any fever or chills?\nPatient: No.\nDoctor: Do you smoke?\nPatient: Yes, a pack a day.",
+            "No fever or chills. He smokes one pack daily.",
+        ),
+        (
+            "Pain in both hands. The abdomen is nontender. She is afebrile.",
+            "Bilateral hand pain. No abdominal tenderness or fever.",
+        ),
         ("Surgery on October third two thousand eight.", "Surgery on 10/3/2008."),
         ("Fever: none. Cough was denied. PE ruled out.", "No fever, cough or pulmonary embolism."),
-        ("He had his appendix taken out. R sided weakness, RUQ pain.", "Appendectomy. Right weakness. Right upper quadrant pain."),
+        (
+            "He had his appendix taken out. R sided weakness, RUQ pain.",
+            "Appendectomy. Right weakness. Right upper quadrant pain.",
+        ),
         ("Takes Lasix 40 mg daily and Coumadin.", "Furosemide 40 mg once a day, warfarin."),
         ("Anaemia, oedema of the ankles, diarrhoea.", "Anemia, ankle edema and diarrhea."),
         ("CT: no evidence of haemorrhage, mass or infarct.", "CT showed no hemorrhage or mass."),
@@ -71,14 +86,23 @@ fn what_the_note_does_not_support_is_flagged_by_its_kind() {
         ("Abdominal pain w/o vomiting.", "Vomiting.", Kind::Negation, "Vomiting"),
         ("Doctor: Any cough? Patient: No.", "The patient has cough.", Kind::Negation, "cough"),
         ("Pain in the L hip.", "Right hip pain.", Kind::Side, "Right"),
-        ("Swollen left ankle; right knee normal.", "Swelling of the right ankle.", Kind::Side, "right"),
+        (
+            "Swollen left ankle; right knee normal.",
+            "Swelling of the right ankle.",
+            Kind::Side,
+            "right",
+        ),
         ("RLQ tenderness.", "Left lower quadrant tenderness.", Kind::Side, "Left"),
         ("Takes Zocor.", "Takes atorvastatin.", Kind::Medication, "atorvastatin"),
         ("Cough.", "Cough and pneumonia.", Kind::Finding, "pneumonia"),
         ("Pain in the knee.", "Shoulder pain.", Kind::Finding, "pain"),
         ("Chest X-ray was clear.", "MRI was clear.", Kind::Procedure, "MRI"),
     ] {
-        assert_eq!(flags(&auditor, note, summary), [(kind, words.to_owned())], "{note} | {summary}");
+        assert_eq!(
+            flags(&auditor, note, summary),
+            [(kind, words.to_owned())],
+            "{note} | {summary}"
+        );
     }
 }
 
@@ -97,7 +121,10 @@ fn a_list_of_the_user_s_own_adds_terms_and_names() {
     fs::write(&path, "# ours\nmedication\tzorblaxin\tZBX\nfinding\tfever\tthe hots\n\n").unwrap();
     let own = Auditor::new(Terms::with_file(&path).unwrap());
     assert_eq!(flags(&own, "Takes ZBX.", "Takes zorblaxin."), []);
-    assert_eq!(flags(&own, "Fine.", "Takes zorblaxin."), [(Kind::Medication, "zorblaxin".to_owned())]);
+    assert_eq!(
+        flags(&own, "Fine.", "Takes zorblaxin."),
+        [(Kind::Medication, "zorblaxin".to_owned())]
+    );
     // another name joins those that the list has
     assert_eq!(flags(&own, "Pyrexia.", "The hots."), []);
 }
@@ -180,7 +207,11 @@ fn planted_corruptions_are_found_and_nothing_else_is() {
             let hit = audit.unsupported.iter().filter(hits).count();
             found += usize::from(hit > 0);
             // beside a wrong medication its dose may be flagged too, which is right
-            elsewhere += audit.unsupported.iter().filter(|u| u.end <= wrong.start || u.start >= wrong.end).count();
+            elsewhere += audit
+                .unsupported
+                .iter()
+                .filter(|u| u.end <= wrong.start || u.start >= wrong.end)
+                .count();
             if hit == 0 {
                 missed.push((row.clinical_note.clone(), corrupted.text[wrong.clone()].to_owned()));
             }
@@ -206,7 +237,9 @@ fn kinds(what: Planted) -> &'static [Kind] {
 #[test]
 fn the_list_has_several_hundred_terms_of_each_large_kind() {
     let terms = Terms::built_in();
-    for (kind, at_least) in [(TermKind::Medication, 500), (TermKind::Finding, 500), (TermKind::Procedure, 150)] {
+    for (kind, at_least) in
+        [(TermKind::Medication, 500), (TermKind::Finding, 500), (TermKind::Procedure, 150)]
+    {
         assert!(terms.names(kind).count() >= at_least);
     }
 }

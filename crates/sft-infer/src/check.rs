@@ -51,7 +51,11 @@ pub(crate) fn check(args: &Args) -> Result<(), Error> {
         facts += audit.facts;
         supported += audit.supported();
         clean += usize::from(audit.unsupported.is_empty());
-        write(&if args.json { json(row, &audit, from_file)? } else { table(row, &audit, from_file) })?;
+        write(&if args.json {
+            json(row, &audit, from_file)?
+        } else {
+            table(row, &audit, from_file)
+        })?;
     }
     if from_file && !args.json {
         let total = rows.len();

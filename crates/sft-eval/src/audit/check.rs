@@ -7,7 +7,7 @@ use super::amounts::{Amount, Measure, counts_items, numbers};
 use super::mentions::Mention;
 use super::polarity::{DEGREES, Polarity};
 use super::reading::{Reading, stem};
-use super::sides::{Anchor, Sided, supports};
+use super::sides::{Anchor, Sided, is_other, supports};
 use super::terms::{TermKind, Terms};
 use super::{Audit, Kind, Unsupported};
 use crate::findings::Side;
@@ -37,7 +37,9 @@ impl<'t> Source<'t> {
         Self {
             bags: bags.collect(),
             numbers: numbers(&reading.tokens),
-            sites: sites.chain(reading.mentions.iter().flat_map(|m| m.concept.sites.clone())).collect(),
+            sites: sites
+                .chain(reading.mentions.iter().flat_map(|m| m.concept.sites.clone()))
+                .collect(),
             terms,
             reading,
         }
@@ -51,7 +53,13 @@ impl<'t> Source<'t> {
             if let Some((kind, why)) = problem {
                 let span = ours.span(&at);
                 let text = summary[span.clone()].to_owned();
-                audit.unsupported.push(Unsupported { start: span.start, end: span.end, kind, text, why });
+                audit.unsupported.push(Unsupported {
+                    start: span.start,
+                    end: span.end,
+                    kind,
+                    text,
+                    why,
+                });
             }
         };
         for mention in ours.mentions.iter().filter(|m| m.kind.is_judged()) {
@@ -69,7 +77,8 @@ impl<'t> Source<'t> {
         }
         for date in &ours.dates {
             let known = self.reading.dates.iter().any(|theirs| date.is_in(theirs));
-            let problem = (!known).then(|| (Kind::Date, "the note does not give this date".to_owned()));
+            let problem =
+                (!known).then(|| (Kind::Date, "the note does not give this date".to_owned()));
             add(date.at.clone(), problem);
         }
         audit.unsupported.sort_by_key(|unsupported| (unsupported.start, unsupported.end));
@@ -106,7 +115,8 @@ impl<'t> Source<'t> {
             }
         }
         if !mine.is_empty() && placed.is_empty() && mine.is_disjoint(&self.sites) {
-            let places: Vec<&str> = mine.iter().map(|s| self.terms.entries[*s].name.as_str()).collect();
+            let places: Vec<&str> =
+                mine.iter().map(|s| self.terms.entries[*s].name.as_str()).collect();
             let why = format!("the note does not mention the {} with {name}", places.join(", "));
             return Some((Kind::Finding, why));
         }
@@ -140,7 +150,10 @@ impl<'t> Source<'t> {
     /// The stems of a mention's words that say something.
     fn words(&self, ours: &Reading, mention: &Mention) -> Vec<String> {
         let words = ours.tokens[mention.at.clone()].iter();
-        words.filter(|t| t.is_word() && !FRAME.contains(&t.stem.as_str())).map(|t| stem(&t.stem)).collect()
+        words
+            .filter(|t| t.is_word() && !FRAME.contains(&t.stem.as_str()))
+            .map(|t| stem(&t.stem))
+            .collect()
     }
 
     /// What the note says where it has the words of the mention, or of another name of it, near
@@ -184,9 +197,14 @@ impl<'t> Source<'t> {
         if sides.is_empty() {
             // said of something else, or of nothing that was understood
             sides = theirs.iter().map(|s| s.side).collect();
-            sides.extend(self.reading.tokens.iter().filter_map(tokens::Token::side));
+            let words = &self.reading.tokens;
+            let plain = (0..words.len()).filter(|&at| !is_other(words, at));
+            sides.extend(plain.filter_map(|at| words[at].side()));
             if !supports(&sides, sided.side) {
-                return Some((Kind::Side, format!("the note does not say {side} of {}", of.join(", "))));
+                return Some((
+                    Kind::Side,
+                    format!("the note does not say {side} of {}", of.join(", ")),
+                ));
             }
             return None;
         }
@@ -194,7 +212,10 @@ impl<'t> Source<'t> {
             return None;
         }
         let told: Vec<&str> = sides.iter().map(|side| side.name()).collect();
-        Some((Kind::Side, format!("the note says {} of {}, not {side}", told.join(" and "), of.join(", "))))
+        Some((
+            Kind::Side,
+            format!("the note says {} of {}, not {side}", told.join(" and "), of.join(", ")),
+        ))
     }
 
     fn amount(&self, amount: &Amount) -> Option<(Kind, String)> {
@@ -219,13 +240,21 @@ impl<'t> Source<'t> {
             || match amount.measure {
                 Measure::Plain => has(amount.value),
                 Measure::Ratio(b) => has(amount.value) && has(b),
-                Measure::Words("as needed") => word(&["needed", "prn", "necessary", "required", "need"]),
-                Measure::Words("at bedtime" | "at night") => word(&["bed", "bedtime", "night", "nightly", "sleep"]),
+                Measure::Words("as needed") => {
+                    word(&["needed", "prn", "necessary", "required", "need"])
+                }
+                Measure::Words("at bedtime" | "at night") => {
+                    word(&["bed", "bedtime", "night", "nightly", "sleep"])
+                }
                 Measure::Words("in the morning" | "this morning") => word(&["morning", "am"]),
                 Measure::Rate if amount.value == 2.0 => {
-                    word(&["twice"]) || time("in the morning") && (time("at night") || time("in the evening") || time("at bedtime"))
+                    word(&["twice"])
+                        || time("in the morning")
+                            && (time("at night") || time("in the evening") || time("at bedtime"))
                 }
-                Measure::Rate if amount.value == 1.0 => word(&["daily", "day", "morning", "night", "nightly"]),
+                Measure::Rate if amount.value == 1.0 => {
+                    word(&["daily", "day", "morning", "night", "nightly"])
+                }
                 _ => false,
             };
         (!supported).then(|| (kind(amount), "the note does not give this".to_owned()))
@@ -253,7 +282,9 @@ fn kind(amount: &Amount) -> Kind {
         Measure::Dose(_) => Kind::Dose,
         Measure::Rate => Kind::Frequency,
         Measure::Duration => Kind::Duration,
-        Measure::Words("as needed" | "with meals" | "before meals" | "after meals" | "at bedtime") => Kind::Frequency,
+        Measure::Words(
+            "as needed" | "with meals" | "before meals" | "after meals" | "at bedtime",
+        ) => Kind::Frequency,
         Measure::Words(_) => Kind::Date,
         _ => Kind::Number,
     }

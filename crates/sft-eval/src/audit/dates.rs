@@ -27,21 +27,34 @@ impl Date {
 }
 
 const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
-    "november", "december",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
 ];
 
 /// `March`, `Sept`
 fn month(token: &Token) -> Option<u32> {
     let text = token.text.as_str();
-    let is = |name: &&str| *name == text || text.len() >= 3 && text.len() <= 4 && name.starts_with(text);
+    let is =
+        |name: &&str| *name == text || text.len() >= 3 && text.len() <= 4 && name.starts_with(text);
     let at = MONTHS.iter().position(|name| is(&name))?;
     token.is_word().then_some(at as u32 + 1)
 }
 
 fn whole(token: &Token) -> Option<u32> {
     match token.kind {
-        Kind::Number(value) if value.fract() == 0.0 && (0.0..10_000.0).contains(&value) => Some(value as u32),
+        Kind::Number(value) if value.fract() == 0.0 && (0.0..10_000.0).contains(&value) => {
+            Some(value as u32)
+        }
         Kind::Word => {
             let digits = token.text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
             digits.parse().ok().filter(|_| token.text.len() == digits.len() + 2)
@@ -53,9 +66,26 @@ fn whole(token: &Token) -> Option<u32> {
 /// `third`, and `twentieth` to `thirtieth` alone.
 fn ordinal(token: &Token) -> Option<u32> {
     const ORDINALS: [&str; 20] = [
-        "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
-        "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth",
-        "eighteenth", "nineteenth", "twentieth",
+        "first",
+        "second",
+        "third",
+        "fourth",
+        "fifth",
+        "sixth",
+        "seventh",
+        "eighth",
+        "ninth",
+        "tenth",
+        "eleventh",
+        "twelfth",
+        "thirteenth",
+        "fourteenth",
+        "fifteenth",
+        "sixteenth",
+        "seventeenth",
+        "eighteenth",
+        "nineteenth",
+        "twentieth",
     ];
     let at = ORDINALS.iter().position(|word| *word == token.text).map(|at| at as u32 + 1);
     at.or(token.is(&["thirtieth"]).then_some(30))
@@ -71,7 +101,10 @@ fn day_at(tokens: &[Token], at: usize) -> Option<(u32, usize)> {
         return Some((tens + ones, at + 2));
     }
     let small = || spoken::value(token).filter(|n| n.fract() == 0.0 && (1.0..=31.0).contains(n));
-    day(token).or_else(|| ordinal(token)).or_else(|| small().map(|n| n as u32)).map(|day| (day, at + 1))
+    day(token)
+        .or_else(|| ordinal(token))
+        .or_else(|| small().map(|n| n as u32))
+        .map(|day| (day, at + 1))
 }
 
 fn day(token: &Token) -> Option<u32> {
@@ -112,7 +145,9 @@ fn date(tokens: &[Token], at: usize) -> Option<Date> {
         let (a, b) = (a as u32, b as u32);
         let (in_month, in_day) = ((1..=12).contains(&a), (1..=31).contains(&a));
         // 3/4/2019, 3/4/19
-        if is(at + 1, "/") && in_day && (1..=31).contains(&b)
+        if is(at + 1, "/")
+            && in_day
+            && (1..=31).contains(&b)
             && let Some(year) = get(at + 2).and_then(any_year)
         {
             return parts(Some(year), Some(a), Some(b), true, at + 3);
@@ -144,7 +179,10 @@ fn date(tokens: &[Token], at: usize) -> Option<Date> {
             None => (None, at + 1),
         };
         // `may` and `march` are words too
-        if ["may", "march", "mar"].contains(&name) && dated.is_none() && get(at + 1).and_then(year).is_none() {
+        if ["may", "march", "mar"].contains(&name)
+            && dated.is_none()
+            && get(at + 1).and_then(year).is_none()
+        {
             let in_month = at > 0 && tokens[at - 1].is(&["in", "since", "last", "of"]);
             return if in_month { parts(None, Some(month), None, false, at + 1) } else { None };
         }
@@ -166,7 +204,11 @@ fn date(tokens: &[Token], at: usize) -> Option<Date> {
         return parts(year, Some(month), Some(day), false, end + usize::from(year.is_some()));
     }
     // a number of four digits that no unit follows
-    let unit = get(at + 1).is_some_and(|t| t.is_word() && ["mg", "ml", "units", "mcg", "kcal", "calories", "%", "ng", "/"].contains(&t.text.as_str()));
+    let unit = get(at + 1).is_some_and(|t| {
+        t.is_word()
+            && ["mg", "ml", "units", "mcg", "kcal", "calories", "%", "ng", "/"]
+                .contains(&t.text.as_str())
+    });
     year(token).filter(|_| !unit).and_then(|year| parts(Some(year), None, None, false, at + 1))
 }
 
@@ -185,7 +227,15 @@ mod tests {
     #[test]
     fn dates_in_many_spellings_are_one_date() {
         let whole = one("On March 4, 2019.");
-        for text in ["3/4/2019", "03/04/19", "2019-03-04", "4 March 2019", "Mar 4th, 2019", "the 4th of March 2019", "March fourth two thousand nineteen"] {
+        for text in [
+            "3/4/2019",
+            "03/04/19",
+            "2019-03-04",
+            "4 March 2019",
+            "Mar 4th, 2019",
+            "the 4th of March 2019",
+            "March fourth two thousand nineteen",
+        ] {
             assert!(whole.is_in(&one(text)) && one(text).is_in(&whole), "{text}");
         }
         for text in ["3/5/2019", "March 4, 2018", "April 4, 2019"] {

@@ -143,6 +143,9 @@ impl Auditor {
     /// own that the reference supports, recall the share of the reference's that it supports.
     pub fn compare(&self, reference: &str, summary: &str) -> Overlap {
         let share = |audit: Audit| audit.supported() as f64 / audit.facts.max(1) as f64;
-        Overlap::of_shares(share(self.check(reference, summary)), share(self.check(summary, reference)))
+        Overlap::of_shares(
+            share(self.check(reference, summary)),
+            share(self.check(summary, reference)),
+        )
     }
 }

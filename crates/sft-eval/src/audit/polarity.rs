@@ -26,36 +26,154 @@ const NEGATIONS: &[&str] = &[
 ];
 /// Words after `not` that let it deny what follows them.
 const DENIABLE: &[&str] = &[
-    "have", "has", "had", "having", "any", "report", "reported", "complain", "complaining",
-    "experience", "experienced", "experiencing", "notice", "noticed", "feel", "feeling", "felt",
-    "take", "taking", "took", "taken", "use", "using", "used", "seen", "been", "on", "a", "an",
-    "currently", "smoke", "drink", "show", "reveal", "demonstrate", "endorse", "known", "develop",
-    "diagnosed", "allergic", "aware", "suffer", "get", "getting", "really", "ever", "in", "really",
+    "have",
+    "has",
+    "had",
+    "having",
+    "any",
+    "report",
+    "reported",
+    "complain",
+    "complaining",
+    "experience",
+    "experienced",
+    "experiencing",
+    "notice",
+    "noticed",
+    "feel",
+    "feeling",
+    "felt",
+    "take",
+    "taking",
+    "took",
+    "taken",
+    "use",
+    "using",
+    "used",
+    "seen",
+    "been",
+    "on",
+    "a",
+    "an",
+    "currently",
+    "smoke",
+    "drink",
+    "show",
+    "reveal",
+    "demonstrate",
+    "endorse",
+    "known",
+    "develop",
+    "diagnosed",
+    "allergic",
+    "aware",
+    "suffer",
+    "get",
+    "getting",
+    "really",
+    "ever",
+    "in",
+    "really",
 ];
 /// `no relief with X`, `no other X`: X itself is not denied.
 const QUALIFIERS: &[&str] = &[
-    "change", "improvement", "relief", "response", "increase", "decrease", "effect", "help",
-    "difference", "longer", "further", "additional", "other", "more", "need", "prior", "previous",
-    "only", "doubt", "one", "similar", "such", "complication", "complications", "problem",
-    "problems", "issue", "issues", "as", "lot", "abnormal", "related", "else", "besides",
+    "change",
+    "improvement",
+    "relief",
+    "response",
+    "increase",
+    "decrease",
+    "effect",
+    "help",
+    "difference",
+    "longer",
+    "further",
+    "additional",
+    "other",
+    "more",
+    "need",
+    "prior",
+    "previous",
+    "only",
+    "doubt",
+    "one",
+    "similar",
+    "such",
+    "complication",
+    "complications",
+    "problem",
+    "problems",
+    "issue",
+    "issues",
+    "as",
+    "lot",
+    "abnormal",
+    "related",
+    "else",
+    "besides",
 ];
 /// `no severe X`
 pub(crate) const DEGREES: &[&str] = &[
-    "acute", "significant", "major", "severe", "new", "much", "sudden", "serious", "marked",
-    "worsening", "persistent", "constant",
+    "acute",
+    "significant",
+    "major",
+    "severe",
+    "new",
+    "much",
+    "sudden",
+    "serious",
+    "marked",
+    "worsening",
+    "persistent",
+    "constant",
 ];
 /// Behind these, what is denied is not what follows: `no relief with X`.
 const MEANS: &[&str] = &[
-    "despite", "after", "because", "due", "from", "with", "by", "on", "until", "before", "when",
-    "since", "secondary", "during",
+    "despite",
+    "after",
+    "because",
+    "due",
+    "from",
+    "with",
+    "by",
+    "on",
+    "until",
+    "before",
+    "when",
+    "since",
+    "secondary",
+    "during",
 ];
 /// A new statement begins.
 const SUBJECTS: &[&str] = &["he", "she", "i", "they", "we", "patient", "you", "positive", "it"];
 /// A relative who does this speaks of the patient.
 const REPORTS: &[&str] = &[
-    "reports", "reported", "report", "states", "stated", "says", "said", "describes", "described",
-    "describe", "denies", "denied", "notes", "noted", "noticed", "notices", "complains", "worried",
-    "concerned", "brought", "brings", "endorses", "thinks", "gives", "is", "are",
+    "reports",
+    "reported",
+    "report",
+    "states",
+    "stated",
+    "says",
+    "said",
+    "describes",
+    "described",
+    "describe",
+    "denies",
+    "denied",
+    "notes",
+    "noted",
+    "noticed",
+    "notices",
+    "complains",
+    "worried",
+    "concerned",
+    "brought",
+    "brings",
+    "endorses",
+    "thinks",
+    "gives",
+    "is",
+    "are",
 ];
 const CONDITIONS: &[&str] = &["if", "unless", "whether"];
 
@@ -76,7 +194,8 @@ pub(crate) fn polarities(
         let content = sentence.start + label(tokens, sentence);
         if tokens.get(sentence.end).is_some_and(|stop| stop.text == "?") {
             let near = sentences[i + 1..].iter().take(3);
-            let answer = near.enumerate().find_map(|(far, next)| Some((far, answer(tokens, next)?)));
+            let answer =
+                near.enumerate().find_map(|(far, next)| Some((far, answer(tokens, next)?)));
             let qualified = tokens[content..sentence.end].iter().any(|t| t.is(QUALIFIERS));
             let told = match answer {
                 Some((_, Polarity::Negated)) if !qualified => Polarity::Negated,
@@ -91,14 +210,16 @@ pub(crate) fn polarities(
         {
             // a question without its mark
             let told = polarities[content..sentence.end].iter_mut();
-            told.filter(|told| **told == Polarity::Affirmed).for_each(|told| *told = Polarity::Open);
+            told.filter(|told| **told == Polarity::Affirmed)
+                .for_each(|told| *told = Polarity::Open);
         }
         let relative = (content..sentence.end).find(|&at| {
             let reports = tokens.get(at + 1).is_some_and(|t| t.is(REPORTS));
             tokens[at].is(&RELATIVES[..14]) && !reports
         });
         if let Some(at) = relative {
-            let clause = (content..at).rfind(|&i| matches!(tokens[i].kind, Kind::Comma | Kind::Semicolon));
+            let clause =
+                (content..at).rfind(|&i| matches!(tokens[i].kind, Kind::Comma | Kind::Semicolon));
             polarities[clause.unwrap_or(content)..sentence.end].fill(Polarity::Open);
         }
     }
@@ -121,18 +242,57 @@ fn answer(tokens: &[Token], sentence: &Range<usize>) -> Option<Polarity> {
         return None;
     }
     const FILLERS: &[&str] = &[
-        "um", "uh", "oh", "well", "ah", "hm", "hmm", "so", "actually", "honestly", "thankfully",
-        "okay", "ok", "i", "he", "she", "they", "we", "you", "it", "would", "say", "think", "really",
-        "thank", "god", "fortunately", "luckily", "that's", "that", "a",
+        "um",
+        "uh",
+        "oh",
+        "well",
+        "ah",
+        "hm",
+        "hmm",
+        "so",
+        "actually",
+        "honestly",
+        "thankfully",
+        "okay",
+        "ok",
+        "i",
+        "he",
+        "she",
+        "they",
+        "we",
+        "you",
+        "it",
+        "would",
+        "say",
+        "think",
+        "really",
+        "thank",
+        "god",
+        "fortunately",
+        "luckily",
+        "that's",
+        "that",
+        "a",
     ];
     const YES: &[&str] = &[
-        "yes", "yeah", "yep", "yup", "yea", "correct", "right", "sure", "definitely", "absolutely",
-        "sometimes", "occasionally", "affirmative", "exactly",
+        "yes",
+        "yeah",
+        "yep",
+        "yup",
+        "yea",
+        "correct",
+        "right",
+        "sure",
+        "definitely",
+        "absolutely",
+        "sometimes",
+        "occasionally",
+        "affirmative",
+        "exactly",
     ];
     const SHORT: &[&str] = &["do", "did", "does", "am", "have", "has", "is"];
-    const NO: &[&str] = &[
-        "no", "nope", "nah", "never", "none", "not", "negative", "neither", "nothing", "denies",
-    ];
+    const NO: &[&str] =
+        &["no", "nope", "nah", "never", "none", "not", "negative", "neither", "nothing", "denies"];
     let start = sentence.start + label(tokens, sentence);
     let words = tokens[start..sentence.end].iter().filter(|t| t.kind != Kind::Comma);
     let mut words = words.skip_while(|t| t.is(FILLERS));
@@ -182,14 +342,18 @@ fn forward(
             return has_cue;
         }
         let after_join = at > sentence.start && tokens[at - 1].kind == Kind::Comma;
-        let clause = token.is(&["your", "my", "his", "her", "our", "the", "this", "that", "there", "so", "now", "then"]);
+        let clause = token.is(&[
+            "your", "my", "his", "her", "our", "the", "this", "that", "there", "so", "now", "then",
+        ]);
         let begins = after_join && clause
             || item_seen && (token.is(VERBS) || token.is(SUBJECTS))
             || token.is(&["positive"])
             || after_join && token.is(&["with", "just"]);
         if token.kind == Kind::Semicolon || token.is(BREAKS) || begins {
             now = Polarity::Affirmed;
-        } else if now == Polarity::Lessened && (token.kind == Kind::Comma || token.is(&["or", "and"])) {
+        } else if now == Polarity::Lessened
+            && (token.kind == Kind::Comma || token.is(&["or", "and"]))
+        {
             now = Polarity::Negated; // `no severe pain, fever or rash`
         } else if now == Polarity::Negated && item_seen && token.is(MEANS) {
             now = Polarity::Open; // `no snoring on X`
@@ -203,7 +367,12 @@ fn forward(
             other_seen |= says && token.side().is_none();
         }
         // `I do not have better news, your results are ...`
-        if now == Polarity::Negated && of_verb && other_seen && !item_seen && token.kind == Kind::Comma {
+        if now == Polarity::Negated
+            && of_verb
+            && other_seen
+            && !item_seen
+            && token.kind == Kind::Comma
+        {
             now = Polarity::Affirmed;
         }
         polarities[at] = now;
@@ -218,7 +387,9 @@ fn cue(tokens: &[Token], at: usize, named: &[bool]) -> Option<(Polarity, usize)>
     let next = |words: &[&str]| tokens.get(at + 1).is_some_and(|t| t.is(words));
     let negated = |length| Some((Polarity::Negated, length));
     match () {
-        () if token.is(&["not"]) && (next(DENIABLE) || named.get(at + 1) == Some(&true)) => negated(1),
+        () if token.is(&["not"]) && (next(DENIABLE) || named.get(at + 1) == Some(&true)) => {
+            negated(1)
+        }
         () if token.is(&["not"]) => Some((Polarity::Open, 1)),
         () if token.is(NEGATIONS) => negated(1),
         () if token.is(&["negative"]) && next(&["for"]) => negated(2),
@@ -254,14 +425,17 @@ fn backward(
             || token.is(&["negative"]) && ends && mention.kind == TermKind::Finding
             || token.is(&["denied", "none", "no"]) && (ends || linked && token.is(&["denied"]))
             || token.is(&["ruled"]) && next(&["out"])
-            || token.is(&["not"]) && linked && (ends || next(&["present", "noted", "seen", "reported", "found"]));
+            || token.is(&["not"])
+                && linked
+                && (ends || next(&["present", "noted", "seen", "reported", "found"]));
         if !denied {
             continue;
         }
         let mut first = i;
         while first > 0 && {
             let gap = &tokens[own[first - 1].at.end..own[first].at.start];
-            !gap.is_empty() && gap.iter().all(|t| t.kind == Kind::Comma || t.is(&["and", "or", "/"]))
+            !gap.is_empty()
+                && gap.iter().all(|t| t.kind == Kind::Comma || t.is(&["and", "or", "/"]))
         } {
             first -= 1;
         }

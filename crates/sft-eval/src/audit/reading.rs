@@ -37,8 +37,10 @@ impl Reading {
         for mention in &mentions {
             taken[mention.at.clone()].fill(true);
         }
-        let dates: Vec<Date> =
-            dates(&tokens).into_iter().filter(|date| !taken[date.at.clone()].contains(&true)).collect();
+        let dates: Vec<Date> = dates(&tokens)
+            .into_iter()
+            .filter(|date| !taken[date.at.clone()].contains(&true))
+            .collect();
         for date in &dates {
             taken[date.at.clone()].fill(true);
         }

@@ -98,7 +98,9 @@ fn expand(text: &str, tokens: Vec<Token>) -> Vec<Token> {
         let slashed = SLASHED.iter().find(|(short, _)| {
             let here = tokens.get(at..at + short.len());
             let touches = |t: &[Token]| t.array_windows().all(|[a, b]| a.span.end == b.span.start);
-            here.is_some_and(|t| touches(t) && t.iter().map(|t| t.text.as_str()).eq(short.iter().copied()))
+            here.is_some_and(|t| {
+                touches(t) && t.iter().map(|t| t.text.as_str()).eq(short.iter().copied())
+            })
         });
         let (long, length): (&[&str], usize) = match slashed {
             Some((short, long)) => (long, short.len()),
@@ -106,7 +108,14 @@ fn expand(text: &str, tokens: Vec<Token>) -> Vec<Token> {
                 (if tokens[at].text == "l" { &["left"] } else { &["right"] }, 1)
             }
             None if is_fever(&tokens, at) => (&["fever"], 1),
-            None => (tokens[at].is_word().then(|| abbreviation(&tokens[at].text)).flatten().unwrap_or(&[]), 1),
+            None => (
+                tokens[at]
+                    .is_word()
+                    .then(|| abbreviation(&tokens[at].text))
+                    .flatten()
+                    .unwrap_or(&[]),
+                1,
+            ),
         };
         if long.is_empty() {
             words.push(tokens[at].clone());
@@ -126,9 +135,11 @@ fn expand(text: &str, tokens: Vec<Token>) -> Vec<Token> {
 /// `no temperature`, `running a temperature`
 fn is_fever(tokens: &[Token], at: usize) -> bool {
     let before = |back: usize| at.checked_sub(back).map(|i| &tokens[i]);
-    let runs = before(2).is_some_and(|t| t.is(&["had", "has", "have", "running", "ran", "with", "got"]));
+    let runs =
+        before(2).is_some_and(|t| t.is(&["had", "has", "have", "running", "ran", "with", "got"]));
     let lead = before(1).is_some_and(|t| t.is(&["no", "without", "or"]) || t.is(&["a"]) && runs);
-    let after = tokens.get(at + 1).is_none_or(|t| !t.is(&["of", "is", "was", "at", "change", "changes"]));
+    let after =
+        tokens.get(at + 1).is_none_or(|t| !t.is(&["of", "is", "was", "at", "change", "changes"]));
     tokens[at].is(&["temperature"]) && lead && after
 }
 
@@ -146,7 +157,8 @@ fn is_side(text: &str, tokens: &[Token], at: usize) -> bool {
             && next.text.len() > 2
             && (!FRAME.contains(&next.stem.as_str()) || next.is(&["side", "sided"]))
     });
-    let on_the = before.is_some_and(|t| t.is(&["the"])) && next.is_none()
+    let on_the = before.is_some_and(|t| t.is(&["the"]))
+        && next.is_none()
         && tokens.get(at + 1).is_none_or(|t| !t.has_content());
     token.is(&["l", "r"]) && in_capitals(text, token) && !number && (next.is_some() || on_the)
 }

@@ -59,7 +59,12 @@ pub(crate) fn terms() -> Vec<Term> {
 }
 
 /// `None` where the summary has nothing that can be corrupted so.
-pub(crate) fn plant(what: Planted, row: &Record, terms: &[Term], random: &mut Random) -> Option<Corrupted> {
+pub(crate) fn plant(
+    what: Planted,
+    row: &Record,
+    terms: &[Term],
+    random: &mut Random,
+) -> Option<Corrupted> {
     let (note, summary) = (&row.clinical_note, &row.model_summary);
     match what {
         Planted::Dose => dose(summary, random),
@@ -145,10 +150,10 @@ fn foreign<'t>(kind: &str, note: &str, terms: &'t [Term], random: &mut Random) -
     let of_kind = terms.iter().filter(|term| term.kind == kind);
     let foreign = of_kind.filter(|term| !term.names.iter().any(|name| has(note, name)));
     // a place and a symptom may both stand in the note of `knee pain`
-    let words: BTreeSet<String> = note.to_lowercase().split_whitespace().map(str::to_owned).collect();
-    let foreign = foreign.filter(|term| {
-        !term.names[0].to_lowercase().split(' ').any(|word| words.contains(word))
-    });
+    let words: BTreeSet<String> =
+        note.to_lowercase().split_whitespace().map(str::to_owned).collect();
+    let foreign = foreign
+        .filter(|term| !term.names[0].to_lowercase().split(' ').any(|word| words.contains(word)));
     pick(foreign.map(|term| term.names[0].as_str()).collect(), random)
 }
 
