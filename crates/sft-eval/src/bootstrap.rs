@@ -89,7 +89,9 @@ impl Bootstrap {
         let rows = rows_of(clusters, scores.len())?;
         let mut cluster_of = vec![0; scores.len()];
         for (cluster, rows) in rows.iter().enumerate() {
-            rows.iter().for_each(|&row| cluster_of[row] = cluster);
+            for &row in rows {
+                cluster_of[row] = cluster;
+            }
         }
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|&a, &b| {

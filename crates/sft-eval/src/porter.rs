@@ -122,41 +122,43 @@ fn final_y(word: &str) -> String {
     })
 }
 
+/// Suffixes of step 2.
+const LONG: [Rule; 21] = [
+    ("ational", "ate"),
+    ("tional", "tion"),
+    ("enci", "ence"),
+    ("anci", "ance"),
+    ("izer", "ize"),
+    ("bli", "ble"),
+    ("alli", "al"),
+    ("entli", "ent"),
+    ("eli", "e"),
+    ("ousli", "ous"),
+    ("ization", "ize"),
+    ("ation", "ate"),
+    ("ator", "ate"),
+    ("alism", "al"),
+    ("iveness", "ive"),
+    ("fulness", "ful"),
+    ("ousness", "ous"),
+    ("aliti", "al"),
+    ("iviti", "ive"),
+    ("biliti", "ble"),
+    ("fulli", "ful"),
+];
+
 /// Step 2.
 fn long_suffix(word: &str) -> String {
     if let Some(stem) = word.strip_suffix("alli").filter(|stem| measure(stem) > 0) {
         return long_suffix(&format!("{stem}al"));
     }
-    const RULES: [Rule; 21] = [
-        ("ational", "ate"),
-        ("tional", "tion"),
-        ("enci", "ence"),
-        ("anci", "ance"),
-        ("izer", "ize"),
-        ("bli", "ble"),
-        ("alli", "al"),
-        ("entli", "ent"),
-        ("eli", "e"),
-        ("ousli", "ous"),
-        ("ization", "ize"),
-        ("ation", "ate"),
-        ("ator", "ate"),
-        ("alism", "al"),
-        ("iveness", "ive"),
-        ("fulness", "ful"),
-        ("ousness", "ous"),
-        ("aliti", "al"),
-        ("iviti", "ive"),
-        ("biliti", "ble"),
-        ("fulli", "ful"),
-    ];
-    let logy = !RULES.iter().any(|(suffix, _)| word.ends_with(suffix)) && word.ends_with("logi");
+    let logy = !LONG.iter().any(|(suffix, _)| word.ends_with(suffix)) && word.ends_with("logi");
     if logy {
         // the `l` counts to what has to be long enough
         let stem = &word[..word.len() - 3];
         return if measure(stem) > 0 { format!("{stem}og") } else { word.to_owned() };
     }
-    replace(word, &RULES, |stem| measure(stem) > 0)
+    replace(word, &LONG, |stem| measure(stem) > 0)
 }
 
 /// Step 3.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::findings::tokens::tokens;
+use crate::findings::tokens::{Token, tokens};
 
 /// Words in a run that counts as repeated.
 const RUN: usize = 4;
@@ -54,7 +54,7 @@ pub fn quality(note: &str, summary: &str, reference: Option<&str>, ended: bool) 
 }
 
 fn words(text: &str) -> Vec<String> {
-    tokens(text).into_iter().filter(|token| token.has_content()).map(|token| token.text).collect()
+    tokens(text).into_iter().filter(Token::has_content).map(|token| token.text).collect()
 }
 
 /// The lengths of the copied fragments: from left to right, the longest that the note has

@@ -130,8 +130,8 @@ pub(crate) fn numbers(tokens: &[Token]) -> Vec<f64> {
     numbers
 }
 
-/// Is it a number of a list, as in `1. Asthma. 2. Gout.`, `#1` or `(1)`, minutes of a time of day, or a decade (`in
-/// her 80s`)?
+/// Is it a number of a list, as in `1. Asthma. 2. Gout.`, `#1` or `(1)`, minutes of a time of day,
+/// or a decade (`in her 80s`)?
 pub(crate) fn counts_items(text: &str, tokens: &[Token], at: usize) -> bool {
     let token = &tokens[at];
     let first =

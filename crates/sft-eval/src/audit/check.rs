@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::amounts::{Amount, Measure, counts_items, numbers};
+use super::cues::DEGREES;
 use super::mentions::Mention;
-use super::polarity::{DEGREES, Polarity};
+use super::polarity::Polarity;
 use super::reading::{Reading, stem};
 use super::sides::{Anchor, Sided, is_other, supports};
 use super::terms::{TermKind, Terms};
@@ -100,7 +101,7 @@ impl<'t> Source<'t> {
         let mut told: Vec<Polarity> =
             placed.iter().map(|m| self.reading.polarity[m.at.start]).collect();
         if told.is_empty() {
-            let words = self.words(ours, mention);
+            let words = words(ours, mention);
             if let (true, Some(polarities)) = (named.is_empty(), self.loosely(&words, mention)) {
                 told = polarities;
             } else if named.is_empty() {
@@ -128,12 +129,12 @@ impl<'t> Source<'t> {
             // `no severe X` of a note that has `severe X`
             Polarity::Lessened => {
                 let mine = degrees(ours, mention.at.start);
-                let same = |m: &&&Mention| {
+                let same = |m: &Mention| {
                     degrees(&self.reading, m.at.start).iter().any(|degree| mine.contains(degree))
                 };
-                if placed.iter().any(|m| same(&m)) { Polarity::Negated } else { Polarity::Open }
+                if placed.iter().any(|m| same(m)) { Polarity::Negated } else { Polarity::Open }
             }
-            polarity => polarity,
+            told => told,
         };
         let all = |wanted| told.iter().all(|told| *told == wanted);
         match polarity {
@@ -145,15 +146,6 @@ impl<'t> Source<'t> {
             }
             _ => None,
         }
-    }
-
-    /// The stems of a mention's words that say something.
-    fn words(&self, ours: &Reading, mention: &Mention) -> Vec<String> {
-        let words = ours.tokens[mention.at.clone()].iter();
-        words
-            .filter(|t| t.is_word() && !FRAME.contains(&t.stem.as_str()))
-            .map(|t| stem(&t.stem))
-            .collect()
     }
 
     /// What the note says where it has the words of the mention, or of another name of it, near
@@ -273,19 +265,26 @@ fn is_judged(text: &str, ours: &Reading, amount: &Amount) -> bool {
         Measure::Plain => !first.is(&["zero", "one"]),
         // of an eye
         Measure::Rate => amount.of.is_some() || !first.is(&["od"]),
-        _ => true,
+        Measure::Ratio(_) => true,
     }
 }
 
 fn kind(amount: &Amount) -> Kind {
     match amount.measure {
         Measure::Dose(_) => Kind::Dose,
-        Measure::Rate => Kind::Frequency,
-        Measure::Duration => Kind::Duration,
-        Measure::Words(
+        Measure::Rate
+        | Measure::Words(
             "as needed" | "with meals" | "before meals" | "after meals" | "at bedtime",
         ) => Kind::Frequency,
+        Measure::Duration => Kind::Duration,
         Measure::Words(_) => Kind::Date,
         _ => Kind::Number,
     }
+}
+
+/// The stems of a mention's words that say something.
+fn words(ours: &Reading, mention: &Mention) -> Vec<String> {
+    let words = ours.tokens[mention.at.clone()].iter();
+    let words = words.filter(|t| t.is_word() && !FRAME.contains(&t.stem.as_str()));
+    words.map(|t| stem(&t.stem)).collect()
 }

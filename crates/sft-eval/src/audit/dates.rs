@@ -44,9 +44,8 @@ const MONTHS: [&str; 12] = [
 /// `March`, `Sept`
 fn month(token: &Token) -> Option<u32> {
     let text = token.text.as_str();
-    let is =
-        |name: &&str| *name == text || text.len() >= 3 && text.len() <= 4 && name.starts_with(text);
-    let at = MONTHS.iter().position(|name| is(&name))?;
+    let short = (3..=4).contains(&text.len());
+    let at = MONTHS.iter().position(|name| *name == text || short && name.starts_with(text))?;
     token.is_word().then_some(at as u32 + 1)
 }
 

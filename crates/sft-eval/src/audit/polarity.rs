@@ -2,6 +2,10 @@
 
 use std::ops::Range;
 
+use super::answers::{answer, label};
+use super::cues::{
+    CONDITIONS, DEGREES, DENIABLE, LINKS, MEANS, NEGATIONS, QUALIFIERS, REPORTS, SUBJECTS,
+};
 use super::mentions::Mention;
 use super::terms::TermKind;
 use crate::findings::frame::{BREAKS, FRAME, RELATIVES, VERBS};
@@ -19,163 +23,6 @@ pub(crate) enum Polarity {
     /// Neither for sure: a condition, a question without an answer, another person.
     Open,
 }
-
-const NEGATIONS: &[&str] = &[
-    "no", "nor", "neither", "never", "without", "denies", "denied", "deny", "denying", "denial",
-    "absence", "lacks", "absent", "nil",
-];
-/// Words after `not` that let it deny what follows them.
-const DENIABLE: &[&str] = &[
-    "have",
-    "has",
-    "had",
-    "having",
-    "any",
-    "report",
-    "reported",
-    "complain",
-    "complaining",
-    "experience",
-    "experienced",
-    "experiencing",
-    "notice",
-    "noticed",
-    "feel",
-    "feeling",
-    "felt",
-    "take",
-    "taking",
-    "took",
-    "taken",
-    "use",
-    "using",
-    "used",
-    "seen",
-    "been",
-    "on",
-    "a",
-    "an",
-    "currently",
-    "smoke",
-    "drink",
-    "show",
-    "reveal",
-    "demonstrate",
-    "endorse",
-    "known",
-    "develop",
-    "diagnosed",
-    "allergic",
-    "aware",
-    "suffer",
-    "get",
-    "getting",
-    "really",
-    "ever",
-    "in",
-    "really",
-];
-/// `no relief with X`, `no other X`: X itself is not denied.
-const QUALIFIERS: &[&str] = &[
-    "change",
-    "improvement",
-    "relief",
-    "response",
-    "increase",
-    "decrease",
-    "effect",
-    "help",
-    "difference",
-    "longer",
-    "further",
-    "additional",
-    "other",
-    "more",
-    "need",
-    "prior",
-    "previous",
-    "only",
-    "doubt",
-    "one",
-    "similar",
-    "such",
-    "complication",
-    "complications",
-    "problem",
-    "problems",
-    "issue",
-    "issues",
-    "as",
-    "lot",
-    "abnormal",
-    "related",
-    "else",
-    "besides",
-];
-/// `no severe X`
-pub(crate) const DEGREES: &[&str] = &[
-    "acute",
-    "significant",
-    "major",
-    "severe",
-    "new",
-    "much",
-    "sudden",
-    "serious",
-    "marked",
-    "worsening",
-    "persistent",
-    "constant",
-];
-/// Behind these, what is denied is not what follows: `no relief with X`.
-const MEANS: &[&str] = &[
-    "despite",
-    "after",
-    "because",
-    "due",
-    "from",
-    "with",
-    "by",
-    "on",
-    "until",
-    "before",
-    "when",
-    "since",
-    "secondary",
-    "during",
-];
-/// A new statement begins.
-const SUBJECTS: &[&str] = &["he", "she", "i", "they", "we", "patient", "you", "positive", "it"];
-/// A relative who does this speaks of the patient.
-const REPORTS: &[&str] = &[
-    "reports",
-    "reported",
-    "report",
-    "states",
-    "stated",
-    "says",
-    "said",
-    "describes",
-    "described",
-    "describe",
-    "denies",
-    "denied",
-    "notes",
-    "noted",
-    "noticed",
-    "notices",
-    "complains",
-    "worried",
-    "concerned",
-    "brought",
-    "brings",
-    "endorses",
-    "thinks",
-    "gives",
-    "is",
-    "are",
-];
-const CONDITIONS: &[&str] = &["if", "unless", "whether"];
 
 /// Of each token of a text.
 pub(crate) fn polarities(
@@ -224,85 +71,6 @@ pub(crate) fn polarities(
         }
     }
     polarities
-}
-
-/// The tokens of `Doctor:` or `Guest_family:` before what is said.
-pub(crate) fn label(tokens: &[Token], sentence: &Range<usize>) -> usize {
-    let colon = tokens[sentence.clone()].iter().take(4).position(|t| t.kind == Kind::Colon);
-    let speaker = ["doctor", "patient", "guest", "nurse", "family", "clinician", "provider"];
-    match colon {
-        Some(at) if tokens[sentence.start].is(&speaker) => at + 1,
-        _ => 0,
-    }
-}
-
-/// What a sentence answers to a question; `None` for another question.
-fn answer(tokens: &[Token], sentence: &Range<usize>) -> Option<Polarity> {
-    if tokens.get(sentence.end).is_some_and(|stop| stop.text == "?") {
-        return None;
-    }
-    const FILLERS: &[&str] = &[
-        "um",
-        "uh",
-        "oh",
-        "well",
-        "ah",
-        "hm",
-        "hmm",
-        "so",
-        "actually",
-        "honestly",
-        "thankfully",
-        "okay",
-        "ok",
-        "i",
-        "he",
-        "she",
-        "they",
-        "we",
-        "you",
-        "it",
-        "would",
-        "say",
-        "think",
-        "really",
-        "thank",
-        "god",
-        "fortunately",
-        "luckily",
-        "that's",
-        "that",
-        "a",
-    ];
-    const YES: &[&str] = &[
-        "yes",
-        "yeah",
-        "yep",
-        "yup",
-        "yea",
-        "correct",
-        "right",
-        "sure",
-        "definitely",
-        "absolutely",
-        "sometimes",
-        "occasionally",
-        "affirmative",
-        "exactly",
-    ];
-    const SHORT: &[&str] = &["do", "did", "does", "am", "have", "has", "is"];
-    const NO: &[&str] =
-        &["no", "nope", "nah", "never", "none", "not", "negative", "neither", "nothing", "denies"];
-    let start = sentence.start + label(tokens, sentence);
-    let words = tokens[start..sentence.end].iter().filter(|t| t.kind != Kind::Comma);
-    let mut words = words.skip_while(|t| t.is(FILLERS));
-    let (first, second) = (words.next()?, words.next());
-    let not = first.is(NO) || second.is_some_and(|t| t.is(&["not", "never"]));
-    Some(match () {
-        () if not => Polarity::Negated,
-        () if first.is(YES) || first.is(SHORT) && second.is_none() => Polarity::Affirmed,
-        () => Polarity::Open,
-    })
 }
 
 /// From each cue to the end of what it denies. Was there a cue?
@@ -409,7 +177,6 @@ fn backward(
     mentions: &[Mention],
     polarities: &mut [Polarity],
 ) {
-    const LINKS: &[&str] = &["is", "are", "was", "were", "has", "have", "been", "also", "both"];
     let own: Vec<&Mention> =
         mentions.iter().filter(|mention| sentence.contains(&mention.at.start)).collect();
     for (i, mention) in own.iter().enumerate() {

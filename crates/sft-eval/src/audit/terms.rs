@@ -90,8 +90,8 @@ impl Terms {
         terms
     }
 
-    /// The list of this crate and the user's own: a file in UTF-8 with `kind<TAB>term[<TAB>synonym...]`
-    /// a line; empty lines and lines that begin with `#` are skipped. A line with a name that a term
+    /// The list of this crate and the user's own: a file in UTF-8 with
+    /// `kind<TAB>term[<TAB>synonym...]` a line; empty lines and lines that begin with `#` are skipped. A line with a name that a term
     /// of the same kind has already adds its names to that.
     ///
     /// # Errors

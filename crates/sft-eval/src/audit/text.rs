@@ -38,7 +38,7 @@ fn joined(text: &str, tokens: Vec<Token>) -> Vec<Token> {
         {
             last.text.push_str(&token.text);
             if last.text == "pt" {
-                last.text = "physiotherapy".to_owned(); // spoken letter by letter
+                "physiotherapy".clone_into(&mut last.text); // spoken letter by letter
             }
             last.stem = last.text.clone();
             last.span.end = token.span.end;
