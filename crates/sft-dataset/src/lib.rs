@@ -18,5 +18,8 @@ pub use error::DatasetError;
 pub use example::{EncodeReport, EncodedSet, Example, LengthStats, TooLong, Truncated, encode};
 pub use permutation::Permutation;
 pub use prompt::{Encoded, Piece, PromptTemplate, PromptTokenizer, TemplateChoice};
-pub use records::{CsvReport, Dataset, Dropped, DuplicateId, NoteRow, Record, SummaryRow, read_notes, read_summaries};
+pub use records::{
+    CsvReport, Dataset, Dropped, DuplicateId, NoteRow, Record, SummaryRow, read_notes,
+    read_summaries,
+};
 pub use split::{shared_notes, split_by_note};

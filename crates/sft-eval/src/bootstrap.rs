@@ -82,22 +82,21 @@ impl Bootstrap {
     /// one sort alone is left out.
     ///
     /// `None` where a score is NaN, one sort is missing, or the lengths differ.
-    pub fn auroc(
-        &self,
-        scores: &[f64],
-        positive: &[bool],
-        clusters: &[usize],
-    ) -> Option<Interval> {
+    pub fn auroc(&self, scores: &[f64], positive: &[bool], clusters: &[usize]) -> Option<Interval> {
         if scores.len() != positive.len() || scores.iter().any(|score| score.is_nan()) {
             return None;
         }
         let rows = rows_of(clusters, scores.len())?;
         let mut cluster_of = vec![0; scores.len()];
         for (cluster, rows) in rows.iter().enumerate() {
-            rows.iter().for_each(|&row| cluster_of[row] = cluster);
+            for &row in rows {
+                cluster_of[row] = cluster;
+            }
         }
         let mut order: Vec<usize> = (0..scores.len()).collect();
-        order.sort_by(|&a, &b| scores[a].partial_cmp(&scores[b]).unwrap_or(std::cmp::Ordering::Equal));
+        order.sort_by(|&a, &b| {
+            scores[a].partial_cmp(&scores[b]).unwrap_or(std::cmp::Ordering::Equal)
+        });
         let share = |weights: &[u32]| {
             // from the lowest score up: half wins of the positives against the negatives below
             let (mut halves, mut below, mut positives) = (0_u64, 0_u64, 0_u64);
@@ -196,14 +195,16 @@ mod tests {
     #[test]
     fn the_generator_is_that_of_the_reference_program() {
         let mut random = SplitMix64(1_234_567);
-        let first = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        let first =
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
         assert_eq!([random.next(), random.next(), random.next()], first);
     }
 
     #[test]
     fn one_seed_gives_the_same_bytes_and_another_gives_others() {
         let values: Vec<f64> = (0..40).map(|i| f64::from(i * i % 17)).collect();
-        let of = |seed| Bootstrap { seed, ..Bootstrap::default() }.mean(&values, &each(40)).unwrap();
+        let of =
+            |seed| Bootstrap { seed, ..Bootstrap::default() }.mean(&values, &each(40)).unwrap();
         assert_eq!(of(7).low.to_bits(), of(7).low.to_bits());
         assert_eq!(of(7).high.to_bits(), of(7).high.to_bits());
         assert_ne!((of(7).low, of(7).high), (of(8).low, of(8).high));
@@ -222,7 +223,8 @@ mod tests {
         assert_eq!((two.estimate, two.low, two.high), (0.5, 0.0, 1.0));
         let pair = of.paired_difference(&[1.0, 5.0], &[2.0, 6.0], &each(2)).unwrap();
         assert_eq!((pair.estimate, pair.low, pair.high), (1.0, 1.0, 1.0));
-        let sorted = of.auroc(&[4.0, 3.0, 2.0, 1.0], &[true, true, false, false], &each(4)).unwrap();
+        let sorted =
+            of.auroc(&[4.0, 3.0, 2.0, 1.0], &[true, true, false, false], &each(4)).unwrap();
         assert_eq!((sorted.estimate, sorted.low, sorted.high), (1.0, 1.0, 1.0));
     }
 

@@ -99,7 +99,8 @@ fn past(word: &str) -> String {
     if let Some(stem) = word.strip_suffix("eed") {
         return if measure(stem) > 0 { format!("{stem}ee") } else { word.to_owned() };
     }
-    let stripped = ["ed", "ing"].iter().find_map(|end| word.strip_suffix(end).filter(|s| has_vowel(s)));
+    let stripped =
+        ["ed", "ing"].iter().find_map(|end| word.strip_suffix(end).filter(|s| has_vowel(s)));
     let Some(stem) = stripped else { return word.to_owned() };
     for (suffix, replacement) in [("at", "ate"), ("bl", "ble"), ("iz", "ize")] {
         if let Some(start) = stem.strip_suffix(suffix) {
@@ -121,41 +122,43 @@ fn final_y(word: &str) -> String {
     })
 }
 
+/// Suffixes of step 2.
+const LONG: [Rule; 21] = [
+    ("ational", "ate"),
+    ("tional", "tion"),
+    ("enci", "ence"),
+    ("anci", "ance"),
+    ("izer", "ize"),
+    ("bli", "ble"),
+    ("alli", "al"),
+    ("entli", "ent"),
+    ("eli", "e"),
+    ("ousli", "ous"),
+    ("ization", "ize"),
+    ("ation", "ate"),
+    ("ator", "ate"),
+    ("alism", "al"),
+    ("iveness", "ive"),
+    ("fulness", "ful"),
+    ("ousness", "ous"),
+    ("aliti", "al"),
+    ("iviti", "ive"),
+    ("biliti", "ble"),
+    ("fulli", "ful"),
+];
+
 /// Step 2.
 fn long_suffix(word: &str) -> String {
     if let Some(stem) = word.strip_suffix("alli").filter(|stem| measure(stem) > 0) {
         return long_suffix(&format!("{stem}al"));
     }
-    const RULES: [Rule; 21] = [
-        ("ational", "ate"),
-        ("tional", "tion"),
-        ("enci", "ence"),
-        ("anci", "ance"),
-        ("izer", "ize"),
-        ("bli", "ble"),
-        ("alli", "al"),
-        ("entli", "ent"),
-        ("eli", "e"),
-        ("ousli", "ous"),
-        ("ization", "ize"),
-        ("ation", "ate"),
-        ("ator", "ate"),
-        ("alism", "al"),
-        ("iveness", "ive"),
-        ("fulness", "ful"),
-        ("ousness", "ous"),
-        ("aliti", "al"),
-        ("iviti", "ive"),
-        ("biliti", "ble"),
-        ("fulli", "ful"),
-    ];
-    let logy = !RULES.iter().any(|(suffix, _)| word.ends_with(suffix)) && word.ends_with("logi");
+    let logy = !LONG.iter().any(|(suffix, _)| word.ends_with(suffix)) && word.ends_with("logi");
     if logy {
         // the `l` counts to what has to be long enough
         let stem = &word[..word.len() - 3];
         return if measure(stem) > 0 { format!("{stem}og") } else { word.to_owned() };
     }
-    replace(word, &RULES, |stem| measure(stem) > 0)
+    replace(word, &LONG, |stem| measure(stem) > 0)
 }
 
 /// Step 3.
@@ -175,8 +178,8 @@ fn third(word: &str) -> String {
 /// Step 4.
 fn fourth(word: &str) -> String {
     const RULES: [&str; 19] = [
-        "al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent", "ion", "ou",
-        "ism", "ate", "iti", "ous", "ive", "ize",
+        "al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent", "ion",
+        "ou", "ism", "ate", "iti", "ous", "ive", "ize",
     ];
     let Some((suffix, stem)) =
         RULES.iter().find_map(|suffix| word.strip_suffix(suffix).map(|stem| (*suffix, stem)))

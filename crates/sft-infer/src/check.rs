@@ -49,7 +49,11 @@ pub(crate) fn check(args: &Args) -> Result<(), Error> {
         facts += audit.facts;
         supported += audit.supported();
         clean += usize::from(audit.unsupported.is_empty());
-        write(&if args.json { json(row, &audit, from_file)? } else { table(row, &audit, from_file) })?;
+        write(&if args.json {
+            json(row, &audit, from_file)?
+        } else {
+            table(row, &audit, from_file)
+        })?;
     }
     if from_file && !args.json {
         let total = rows.len();
@@ -108,13 +112,11 @@ fn json(row: &SummaryRow, audit: &Audit, from_file: bool) -> Result<String, Erro
 
 /// The summary with what is not supported in brackets, and a line for each of these.
 fn table(row: &SummaryRow, audit: &Audit, from_file: bool) -> String {
-    let mut text = String::new();
-    if from_file {
-        text += &match &row.id {
-            Some(id) => format!("line {} ({}): ", row.line, in_one_line(id)),
-            None => format!("line {}: ", row.line),
-        };
-    }
+    let mut text = match &row.id {
+        _ if !from_file => String::new(),
+        Some(id) => format!("line {} ({}): ", row.line, in_one_line(id)),
+        None => format!("line {}: ", row.line),
+    };
     let _ = writeln!(text, "{} of {} facts supported", audit.supported(), audit.facts);
     let _ = write!(text, "  {}", marked(&row.model_summary, &audit.unsupported));
     let words: Vec<String> = audit.unsupported.iter().map(|u| in_one_line(&u.text)).collect();

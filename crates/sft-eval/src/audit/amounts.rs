@@ -103,7 +103,9 @@ impl Amount {
                 let degrees = |unit| unit == "c" || unit == "f";
                 (a == b || degrees(a) && degrees(b)) && exact(self.value, other.value)
             }
-            (Measure::Rate | Measure::Words(_), _) | (_, Measure::Words(_) | Measure::Rate) => false,
+            (Measure::Rate | Measure::Words(_), _) | (_, Measure::Words(_) | Measure::Rate) => {
+                false
+            }
             // one of the texts leaves the unit out
             (Measure::Plain, _) | (_, Measure::Plain) => exact(self.written, other.written),
             _ => false,
@@ -128,11 +130,27 @@ pub(crate) fn numbers(tokens: &[Token]) -> Vec<f64> {
     numbers
 }
 
-/// Is it a number of a list, as in `1. Asthma. 2. Gout.`, `#1` or `(1)`?
+/// Is it a number of a list, as in `1. Asthma. 2. Gout.`, `#1` or `(1)`, minutes of a time of day,
+/// or a decade (`in her 80s`)?
 pub(crate) fn counts_items(text: &str, tokens: &[Token], at: usize) -> bool {
     let token = &tokens[at];
-    let first = at.checked_sub(1).is_none_or(|i| matches!(tokens[i].kind, Kind::Stop | Kind::Colon));
+    let first =
+        at.checked_sub(1).is_none_or(|i| matches!(tokens[i].kind, Kind::Stop | Kind::Colon));
     let marked = tokens.get(at + 1).is_some_and(|t| t.text == ".");
     let (before, after) = (&text[..token.span.start], &text[token.span.end..]);
-    first && marked || before.ends_with('#') || after.starts_with(')') && (first || before.ends_with('('))
+    let digits = text[token.span.clone()].starts_with(|c: char| c.is_ascii_digit());
+    let ends = |text: &str| text.ends_with(|c: char| c.is_ascii_digit());
+    let minutes = before.strip_suffix(':').is_some_and(ends) && token.span.len() == 2;
+    let decade = after
+        .strip_prefix(['s', '\'', '’'])
+        .is_some_and(|rest| !rest.trim_start_matches('s').starts_with(char::is_alphanumeric));
+    if !digits {
+        return false;
+    }
+    if minutes || decade && token.text.ends_with('0') {
+        return true;
+    }
+    first && marked
+        || before.ends_with('#')
+        || after.starts_with(')') && (first || before.ends_with('('))
 }

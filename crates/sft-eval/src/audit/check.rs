@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::amounts::{Amount, Measure, numbers};
+use super::amounts::{Amount, Measure, counts_items, numbers};
+use super::cues::DEGREES;
 use super::mentions::Mention;
 use super::polarity::Polarity;
 use super::reading::{Reading, stem};
-use super::sides::{Anchor, Sided, supports};
+use super::sides::{Anchor, Sided, is_other, supports};
 use super::terms::{TermKind, Terms};
 use super::{Audit, Kind, Unsupported};
 use crate::findings::Side;
@@ -37,7 +38,9 @@ impl<'t> Source<'t> {
         Self {
             bags: bags.collect(),
             numbers: numbers(&reading.tokens),
-            sites: sites.chain(reading.mentions.iter().flat_map(|m| m.concept.sites.clone())).collect(),
+            sites: sites
+                .chain(reading.mentions.iter().flat_map(|m| m.concept.sites.clone()))
+                .collect(),
             terms,
             reading,
         }
@@ -51,7 +54,13 @@ impl<'t> Source<'t> {
             if let Some((kind, why)) = problem {
                 let span = ours.span(&at);
                 let text = summary[span.clone()].to_owned();
-                audit.unsupported.push(Unsupported { start: span.start, end: span.end, kind, text, why });
+                audit.unsupported.push(Unsupported {
+                    start: span.start,
+                    end: span.end,
+                    kind,
+                    text,
+                    why,
+                });
             }
         };
         for mention in ours.mentions.iter().filter(|m| m.kind.is_judged()) {
@@ -64,12 +73,13 @@ impl<'t> Source<'t> {
         for sided in &ours.sides {
             add(sided.at..sided.at + 1, self.side(sided));
         }
-        for amount in ours.amounts.iter().filter(|amount| is_judged(&ours, amount)) {
+        for amount in ours.amounts.iter().filter(|amount| is_judged(summary, &ours, amount)) {
             add(amount.at.clone(), self.amount(amount));
         }
         for date in &ours.dates {
             let known = self.reading.dates.iter().any(|theirs| date.is_in(theirs));
-            let problem = (!known).then(|| (Kind::Date, "the note does not give this date".to_owned()));
+            let problem =
+                (!known).then(|| (Kind::Date, "the note does not give this date".to_owned()));
             add(date.at.clone(), problem);
         }
         audit.unsupported.sort_by_key(|unsupported| (unsupported.start, unsupported.end));
@@ -91,7 +101,7 @@ impl<'t> Source<'t> {
         let mut told: Vec<Polarity> =
             placed.iter().map(|m| self.reading.polarity[m.at.start]).collect();
         if told.is_empty() {
-            let words = self.words(ours, mention);
+            let words = words(ours, mention);
             if let (true, Some(polarities)) = (named.is_empty(), self.loosely(&words, mention)) {
                 told = polarities;
             } else if named.is_empty() {
@@ -106,10 +116,26 @@ impl<'t> Source<'t> {
             }
         }
         if !mine.is_empty() && placed.is_empty() && mine.is_disjoint(&self.sites) {
-            let places: Vec<&str> = mine.iter().map(|s| self.terms.entries[*s].name.as_str()).collect();
+            let places: Vec<&str> =
+                mine.iter().map(|s| self.terms.entries[*s].name.as_str()).collect();
             let why = format!("the note does not mention the {} with {name}", places.join(", "));
             return Some((Kind::Finding, why));
         }
+        let degrees = |reading: &Reading, at: usize| -> Vec<String> {
+            let before = reading.tokens[at.saturating_sub(3)..at].iter().filter(|t| t.is(DEGREES));
+            before.map(|t| t.text.clone()).collect()
+        };
+        let polarity = match polarity {
+            // `no severe X` of a note that has `severe X`
+            Polarity::Lessened => {
+                let mine = degrees(ours, mention.at.start);
+                let same = |m: &Mention| {
+                    degrees(&self.reading, m.at.start).iter().any(|degree| mine.contains(degree))
+                };
+                if placed.iter().any(|m| same(m)) { Polarity::Negated } else { Polarity::Open }
+            }
+            told => told,
+        };
         let all = |wanted| told.iter().all(|told| *told == wanted);
         match polarity {
             Polarity::Affirmed if all(Polarity::Negated) => {
@@ -120,12 +146,6 @@ impl<'t> Source<'t> {
             }
             _ => None,
         }
-    }
-
-    /// The stems of a mention's words that say something.
-    fn words(&self, ours: &Reading, mention: &Mention) -> Vec<String> {
-        let words = ours.tokens[mention.at.clone()].iter();
-        words.filter(|t| t.is_word() && !FRAME.contains(&t.stem.as_str())).map(|t| stem(&t.stem)).collect()
     }
 
     /// What the note says where it has the words of the mention, or of another name of it, near
@@ -169,9 +189,14 @@ impl<'t> Source<'t> {
         if sides.is_empty() {
             // said of something else, or of nothing that was understood
             sides = theirs.iter().map(|s| s.side).collect();
-            sides.extend(self.reading.tokens.iter().filter_map(tokens::Token::side));
+            let words = &self.reading.tokens;
+            let plain = (0..words.len()).filter(|&at| !is_other(words, at));
+            sides.extend(plain.filter_map(|at| words[at].side()));
             if !supports(&sides, sided.side) {
-                return Some((Kind::Side, format!("the note does not say {side} of {}", of.join(", "))));
+                return Some((
+                    Kind::Side,
+                    format!("the note does not say {side} of {}", of.join(", ")),
+                ));
             }
             return None;
         }
@@ -179,7 +204,10 @@ impl<'t> Source<'t> {
             return None;
         }
         let told: Vec<&str> = sides.iter().map(|side| side.name()).collect();
-        Some((Kind::Side, format!("the note says {} of {}, not {side}", told.join(" and "), of.join(", "))))
+        Some((
+            Kind::Side,
+            format!("the note says {} of {}, not {side}", told.join(" and "), of.join(", ")),
+        ))
     }
 
     fn amount(&self, amount: &Amount) -> Option<(Kind, String)> {
@@ -204,13 +232,21 @@ impl<'t> Source<'t> {
             || match amount.measure {
                 Measure::Plain => has(amount.value),
                 Measure::Ratio(b) => has(amount.value) && has(b),
-                Measure::Words("as needed") => word(&["needed", "prn", "necessary", "required", "need"]),
-                Measure::Words("at bedtime" | "at night") => word(&["bed", "bedtime", "night", "nightly", "sleep"]),
+                Measure::Words("as needed") => {
+                    word(&["needed", "prn", "necessary", "required", "need"])
+                }
+                Measure::Words("at bedtime" | "at night") => {
+                    word(&["bed", "bedtime", "night", "nightly", "sleep"])
+                }
                 Measure::Words("in the morning" | "this morning") => word(&["morning", "am"]),
                 Measure::Rate if amount.value == 2.0 => {
-                    word(&["twice"]) || time("in the morning") && (time("at night") || time("in the evening") || time("at bedtime"))
+                    word(&["twice"])
+                        || time("in the morning")
+                            && (time("at night") || time("in the evening") || time("at bedtime"))
                 }
-                Measure::Rate if amount.value == 1.0 => word(&["daily", "day", "morning", "night", "nightly"]),
+                Measure::Rate if amount.value == 1.0 => {
+                    word(&["daily", "day", "morning", "night", "nightly"])
+                }
                 _ => false,
             };
         (!supported).then(|| (kind(amount), "the note does not give this".to_owned()))
@@ -218,23 +254,37 @@ impl<'t> Source<'t> {
 }
 
 /// Times that are about the note itself, and numbers that may have been counted, are not judged.
-fn is_judged(ours: &Reading, amount: &Amount) -> bool {
+fn is_judged(text: &str, ours: &Reading, amount: &Amount) -> bool {
     let first = &ours.tokens[amount.at.start];
+    if counts_items(text, &ours.tokens, amount.at.start) {
+        return false;
+    }
     match amount.measure {
         Measure::Words(words) => !["today", "tonight", "tomorrow", "this morning"].contains(&words),
         Measure::Duration | Measure::Unit(_) | Measure::Dose(_) => !first.is(&["a", "an"]),
         Measure::Plain => !first.is(&["zero", "one"]),
-        _ => true,
+        // of an eye
+        Measure::Rate => amount.of.is_some() || !first.is(&["od"]),
+        Measure::Ratio(_) => true,
     }
 }
 
 fn kind(amount: &Amount) -> Kind {
     match amount.measure {
         Measure::Dose(_) => Kind::Dose,
-        Measure::Rate => Kind::Frequency,
+        Measure::Rate
+        | Measure::Words(
+            "as needed" | "with meals" | "before meals" | "after meals" | "at bedtime",
+        ) => Kind::Frequency,
         Measure::Duration => Kind::Duration,
-        Measure::Words("as needed" | "with meals" | "before meals" | "after meals" | "at bedtime") => Kind::Frequency,
         Measure::Words(_) => Kind::Date,
         _ => Kind::Number,
     }
+}
+
+/// The stems of a mention's words that say something.
+fn words(ours: &Reading, mention: &Mention) -> Vec<String> {
+    let words = ours.tokens[mention.at.clone()].iter();
+    let words = words.filter(|t| t.is_word() && !FRAME.contains(&t.stem.as_str()));
+    words.map(|t| stem(&t.stem)).collect()
 }

@@ -1,5 +1,6 @@
 //! Dates of the calendar, in one form.
 
+use super::spoken;
 use crate::findings::tokens::{Kind, Token};
 use std::ops::Range;
 
@@ -26,27 +27,83 @@ impl Date {
 }
 
 const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
-    "november", "december",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
 ];
 
 /// `March`, `Sept`
 fn month(token: &Token) -> Option<u32> {
     let text = token.text.as_str();
-    let is = |name: &&str| *name == text || text.len() >= 3 && text.len() <= 4 && name.starts_with(text);
-    let at = MONTHS.iter().position(|name| is(&name))?;
+    let short = (3..=4).contains(&text.len());
+    let at = MONTHS.iter().position(|name| *name == text || short && name.starts_with(text))?;
     token.is_word().then_some(at as u32 + 1)
 }
 
 fn whole(token: &Token) -> Option<u32> {
     match token.kind {
-        Kind::Number(value) if value.fract() == 0.0 && (0.0..10_000.0).contains(&value) => Some(value as u32),
+        Kind::Number(value) if value.fract() == 0.0 && (0.0..10_000.0).contains(&value) => {
+            Some(value as u32)
+        }
         Kind::Word => {
             let digits = token.text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
             digits.parse().ok().filter(|_| token.text.len() == digits.len() + 2)
         }
         _ => None,
     }
+}
+
+/// `third`, and `twentieth` to `thirtieth` alone.
+fn ordinal(token: &Token) -> Option<u32> {
+    const ORDINALS: [&str; 20] = [
+        "first",
+        "second",
+        "third",
+        "fourth",
+        "fifth",
+        "sixth",
+        "seventh",
+        "eighth",
+        "ninth",
+        "tenth",
+        "eleventh",
+        "twelfth",
+        "thirteenth",
+        "fourteenth",
+        "fifteenth",
+        "sixteenth",
+        "seventeenth",
+        "eighteenth",
+        "nineteenth",
+        "twentieth",
+    ];
+    let at = ORDINALS.iter().position(|word| *word == token.text).map(|at| at as u32 + 1);
+    at.or(token.is(&["thirtieth"]).then_some(30))
+}
+
+/// A day of the month, and where it ends: `4`, `4th`, `fourth`, `twenty fourth`.
+fn day_at(tokens: &[Token], at: usize) -> Option<(u32, usize)> {
+    let token = tokens.get(at)?;
+    let tens = if token.is(&["twenty"]) { 20 } else { 30 };
+    if token.is(&["twenty", "thirty"])
+        && let Some(ones) = tokens.get(at + 1).and_then(ordinal).filter(|ones| *ones < 10)
+    {
+        return Some((tens + ones, at + 2));
+    }
+    let small = || spoken::value(token).filter(|n| n.fract() == 0.0 && (1.0..=31.0).contains(n));
+    day(token)
+        .or_else(|| ordinal(token))
+        .or_else(|| small().map(|n| n as u32))
+        .map(|day| (day, at + 1))
 }
 
 fn day(token: &Token) -> Option<u32> {
@@ -87,7 +144,9 @@ fn date(tokens: &[Token], at: usize) -> Option<Date> {
         let (a, b) = (a as u32, b as u32);
         let (in_month, in_day) = ((1..=12).contains(&a), (1..=31).contains(&a));
         // 3/4/2019, 3/4/19
-        if is(at + 1, "/") && in_day && (1..=31).contains(&b)
+        if is(at + 1, "/")
+            && in_day
+            && (1..=31).contains(&b)
             && let Some(year) = get(at + 2).and_then(any_year)
         {
             return parts(Some(year), Some(a), Some(b), true, at + 3);
@@ -95,6 +154,10 @@ fn date(tokens: &[Token], at: usize) -> Option<Date> {
         // 3/2019
         if in_month && (1900..=2099).contains(&b) {
             return parts(Some(b), Some(a), None, false, at + 1);
+        }
+        // 3/98: no pressure and no score is so low of so much
+        if in_month && (32..=99).contains(&b) {
+            return parts(Some(1900 + b), Some(a), None, false, at + 1);
         }
         return None;
     }
@@ -110,27 +173,41 @@ fn date(tokens: &[Token], at: usize) -> Option<Date> {
     }
     if let Some(month) = month(token) {
         let name = token.text.as_str();
-        let dated = get(at + 1).and_then(day);
+        let (dated, after) = match day_at(tokens, at + 1) {
+            Some((day, end)) => (Some(day), end),
+            None => (None, at + 1),
+        };
         // `may` and `march` are words too
-        if ["may", "march", "mar"].contains(&name) && dated.is_none() && get(at + 1).and_then(year).is_none() {
+        if ["may", "march", "mar"].contains(&name)
+            && dated.is_none()
+            && get(at + 1).and_then(year).is_none()
+        {
             let in_month = at > 0 && tokens[at - 1].is(&["in", "since", "last", "of"]);
             return if in_month { parts(None, Some(month), None, false, at + 1) } else { None };
         }
-        let mut end = at + 1 + usize::from(dated.is_some());
+        let mut end = after;
         let comma = usize::from(get(end).is_some_and(|t| t.kind == Kind::Comma || t.is(&["of"])));
-        let year = get(end + comma).and_then(year);
+        let late = |token: &Token| any_year(token).filter(|year| (1932..2000).contains(year));
+        let year = get(end + comma).and_then(|token| year(token).or_else(|| late(token)));
         if year.is_some() {
             end += comma + 1;
         }
         return parts(year, Some(month), dated, false, end);
     }
-    if let (Some(day), Some(month)) = (day(token), get(at + 1 + usize::from(is(at + 1, "of"))).and_then(month)) {
-        let end = at + 2 + usize::from(is(at + 1, "of"));
+    if let Some((day, after)) = day_at(tokens, at)
+        && let of = usize::from(is(after, "of"))
+        && let Some(month) = get(after + of).and_then(month)
+    {
+        let end = after + of + 1;
         let year = get(end).and_then(year);
         return parts(year, Some(month), Some(day), false, end + usize::from(year.is_some()));
     }
     // a number of four digits that no unit follows
-    let unit = get(at + 1).is_some_and(|t| t.is_word() && ["mg", "ml", "units", "mcg", "kcal", "calories", "%", "ng", "/"].contains(&t.text.as_str()));
+    let unit = get(at + 1).is_some_and(|t| {
+        t.is_word()
+            && ["mg", "ml", "units", "mcg", "kcal", "calories", "%", "ng", "/"]
+                .contains(&t.text.as_str())
+    });
     year(token).filter(|_| !unit).and_then(|year| parts(Some(year), None, None, false, at + 1))
 }
 
@@ -149,7 +226,15 @@ mod tests {
     #[test]
     fn dates_in_many_spellings_are_one_date() {
         let whole = one("On March 4, 2019.");
-        for text in ["3/4/2019", "03/04/19", "2019-03-04", "4 March 2019", "Mar 4th, 2019", "the 4th of March 2019"] {
+        for text in [
+            "3/4/2019",
+            "03/04/19",
+            "2019-03-04",
+            "4 March 2019",
+            "Mar 4th, 2019",
+            "the 4th of March 2019",
+            "March fourth two thousand nineteen",
+        ] {
             assert!(whole.is_in(&one(text)) && one(text).is_in(&whole), "{text}");
         }
         for text in ["3/5/2019", "March 4, 2018", "April 4, 2019"] {

@@ -38,8 +38,13 @@ fn find_in(text: &str, tokens: &[Token], terms: &Terms, but: Option<usize>) -> V
         let fits = patterns.iter().filter(|pattern| {
             let Some(here) = tokens.get(at..at + pattern.words.len()) else { return false };
             but != Some(pattern.entry)
-                && here.iter().zip(&pattern.words).all(|(t, word)| t.has_content() && t.stem == *word)
-                && (!pattern.capitals || text.is_empty() || here.iter().all(|t| in_capitals(text, t)))
+                && here
+                    .iter()
+                    .zip(&pattern.words)
+                    .all(|(t, word)| t.has_content() && t.stem == *word)
+                && (!pattern.capitals
+                    || text.is_empty()
+                    || here.iter().all(|t| in_capitals(text, t)))
         });
         match fits.max_by_key(|pattern| (pattern.words.len(), pattern.entry)) {
             Some(pattern) => {
@@ -70,23 +75,118 @@ pub(crate) fn mentions(text: &str, tokens: &[Token], terms: &Terms) -> Vec<Menti
 
 /// Words between a finding and the place it is in.
 const PREPOSITIONS: &[&str] = &[
-    "in", "of", "on", "at", "over", "to", "around", "behind", "under", "along", "inside", "from",
-    "across", "near", "throughout", "involving", "down",
+    "in",
+    "of",
+    "on",
+    "at",
+    "over",
+    "to",
+    "around",
+    "behind",
+    "under",
+    "along",
+    "inside",
+    "from",
+    "across",
+    "near",
+    "throughout",
+    "involving",
+    "down",
 ];
 /// Words that may stand before a place.
 const BEFORE_SITE: &[&str] = &[
-    "the", "my", "his", "her", "their", "your", "a", "an", "both", "left", "right", "bilateral",
-    "sided", "side", "of", "upper", "lower", "entire", "whole", "anterior", "posterior", "lateral",
-    "medial", "inner", "outer", "distal", "proximal", "mid", "back", "front", "top", "part", "area",
-    "bottom", "all",
+    "the",
+    "my",
+    "his",
+    "her",
+    "their",
+    "your",
+    "a",
+    "an",
+    "both",
+    "left",
+    "right",
+    "bilateral",
+    "sided",
+    "side",
+    "of",
+    "upper",
+    "lower",
+    "entire",
+    "whole",
+    "anterior",
+    "posterior",
+    "lateral",
+    "medial",
+    "inner",
+    "outer",
+    "distal",
+    "proximal",
+    "mid",
+    "back",
+    "front",
+    "top",
+    "part",
+    "area",
+    "bottom",
+    "all",
 ];
 /// Words between a place and what is said of it: `my knee is really swollen`.
 const BETWEEN: &[&str] = &[
-    "is", "was", "are", "were", "feels", "felt", "feel", "looks", "looked", "been", "has", "have",
-    "had", "gets", "got", "very", "really", "so", "quite", "a", "little", "bit", "also", "still",
-    "started", "joint", "joints", "area", "region", "sided", "side", "becomes", "became", "severe",
-    "mild", "moderate", "some", "just", "kind", "of", "pretty", "always", "slightly", "mildly",
-    "left", "right", "chronic", "acute", "region", "appears", "no", "significant", "and", "or",
+    "is",
+    "was",
+    "are",
+    "were",
+    "feels",
+    "felt",
+    "feel",
+    "looks",
+    "looked",
+    "been",
+    "has",
+    "have",
+    "had",
+    "gets",
+    "got",
+    "very",
+    "really",
+    "so",
+    "quite",
+    "a",
+    "little",
+    "bit",
+    "also",
+    "still",
+    "started",
+    "joint",
+    "joints",
+    "area",
+    "region",
+    "sided",
+    "side",
+    "becomes",
+    "became",
+    "severe",
+    "mild",
+    "moderate",
+    "some",
+    "just",
+    "kind",
+    "of",
+    "pretty",
+    "always",
+    "slightly",
+    "mildly",
+    "left",
+    "right",
+    "chronic",
+    "acute",
+    "region",
+    "appears",
+    "no",
+    "significant",
+    "and",
+    "or",
 ];
 
 /// The places said of the finding `found[i]`.
@@ -101,9 +201,12 @@ fn sites(tokens: &[Token], terms: &Terms, found: &[Found], i: usize) -> BTreeSet
     for before in found[..i].iter().rev().take_while(is_site) {
         let gap = &tokens[before.at.end..start];
         let joins = |t: &Token| t.is(JOINS) || t.kind == Kind::Comma;
-        let list = start < found[i].at.start && gap.iter().any(joins) && gap.len() < 3
+        let list = start < found[i].at.start
+            && gap.iter().any(joins)
+            && gap.len() < 3
             && gap.iter().all(|t| joins(t) || t.side().is_some());
-        let close = start == found[i].at.start && gap.len() <= 5 && gap.iter().all(|t| t.is(BETWEEN));
+        let close =
+            start == found[i].at.start && gap.len() <= 5 && gap.iter().all(|t| t.is(BETWEEN));
         if !list && !close {
             break;
         }
@@ -120,7 +223,10 @@ fn sites(tokens: &[Token], terms: &Terms, found: &[Found], i: usize) -> BTreeSet
         } else {
             joins
         };
-        if !leads || gap.len() > 5 || !only(end + 1..after.at.start, &[BEFORE_SITE, PREPOSITIONS].concat()) {
+        if !leads
+            || gap.len() > 5
+            || !only(end + 1..after.at.start, &[BEFORE_SITE, PREPOSITIONS].concat())
+        {
             break;
         }
         sites.insert(after.entry);

@@ -3,8 +3,8 @@
 //! It needs no model and no sidecar. Both texts are read by the same rules, and each fact of the
 //! summary is looked for in the note:
 //!
-//! * a **term** of a list (medication, finding, procedure) that the note does not name, by any of its names, nor by its
-//!   words near each other. `Pain` and `swelling` and the like are read with the place they are in;
+//! * a **term** of a list (medication, finding, procedure) that the note does not name, by any of
+//!   its names, nor by its words near each other. `Pain` and `swelling` and the like are read with the place they are in;
 //! * a **negation**: a finding that one text affirms and the other denies. Cues reach over lists
 //!   (`denies X, Y or Z`, `no evidence of`, `w/o`), look back (`X: none`, `X was ruled out`), and
 //!   `Any fever? - No.` is one too. What is conditional, of another person, or said both ways is
@@ -22,7 +22,9 @@
 //! that the list lacks: a list of the user's own adds those.
 
 mod amounts;
+mod answers;
 mod check;
+mod cues;
 mod dates;
 mod mentions;
 mod polarity;
@@ -143,6 +145,9 @@ impl Auditor {
     /// own that the reference supports, recall the share of the reference's that it supports.
     pub fn compare(&self, reference: &str, summary: &str) -> Overlap {
         let share = |audit: Audit| audit.supported() as f64 / audit.facts.max(1) as f64;
-        Overlap::of_shares(share(self.check(reference, summary)), share(self.check(summary, reference)))
+        Overlap::of_shares(
+            share(self.check(reference, summary)),
+            share(self.check(summary, reference)),
+        )
     }
 }

@@ -2,6 +2,10 @@
 
 use std::ops::Range;
 
+use super::answers::{answer, label};
+use super::cues::{
+    CONDITIONS, DEGREES, DENIABLE, LINKS, MEANS, NEGATIONS, QUALIFIERS, REPORTS, SUBJECTS,
+};
 use super::mentions::Mention;
 use super::terms::TermKind;
 use crate::findings::frame::{BREAKS, FRAME, RELATIVES, VERBS};
@@ -14,38 +18,11 @@ pub(crate) enum Polarity {
     Affirmed,
     /// It is not.
     Negated,
+    /// It is not there in some degree: `no severe X`.
+    Lessened,
     /// Neither for sure: a condition, a question without an answer, another person.
     Open,
 }
-
-const NEGATIONS: &[&str] = &[
-    "no", "nor", "neither", "never", "without", "denies", "denied", "deny", "denying", "denial",
-    "absence", "lacks", "absent",
-];
-/// Words after `not` that let it deny what follows them.
-const DENIABLE: &[&str] = &[
-    "have", "has", "had", "having", "any", "report", "reported", "complain", "complaining",
-    "experience", "experienced", "experiencing", "notice", "noticed", "feel", "feeling", "felt",
-    "take", "taking", "took", "taken", "use", "using", "used", "see", "seen", "been", "on", "a", "an",
-    "currently", "smoke", "drink", "show", "reveal", "demonstrate", "endorse", "known", "develop",
-    "diagnosed", "allergic", "suffer", "get", "getting", "really", "ever", "in", "really",
-];
-/// `no relief with X`, `no other X`: X itself is not denied.
-const QUALIFIERS: &[&str] = &[
-    "change", "improvement", "relief", "response", "increase", "decrease", "worsening", "effect",
-    "help", "difference", "longer", "further", "additional", "other", "more", "recent", "acute",
-    "significant", "major", "severe", "obvious", "need", "new", "prior", "previous", "much", "gross",
-    "frank", "real", "sudden", "current", "only", "doubt", "one", "similar", "such", "serious",
-    "complication", "complications", "problem", "problems", "issue", "issues", "marked", "as", "lot",
-];
-/// Behind these, what is denied is not what follows: `no relief with X`.
-const MEANS: &[&str] = &[
-    "despite", "after", "because", "due", "from", "with", "by", "on", "until", "before", "when",
-    "since", "secondary", "during",
-];
-/// A new statement begins.
-const SUBJECTS: &[&str] = &["he", "she", "i", "they", "we", "patient", "you", "positive", "it"];
-const CONDITIONS: &[&str] = &["if", "unless", "whether"];
 
 /// Of each token of a text.
 pub(crate) fn polarities(
@@ -63,58 +40,37 @@ pub(crate) fn polarities(
         backward(tokens, sentence, mentions, &mut polarities);
         let content = sentence.start + label(tokens, sentence);
         if tokens.get(sentence.end).is_some_and(|stop| stop.text == "?") {
-            let answer = sentences[i + 1..].iter().take(3).find_map(|next| answer(tokens, next));
+            let near = sentences[i + 1..].iter().take(3);
+            let answer =
+                near.enumerate().find_map(|(far, next)| Some((far, answer(tokens, next)?)));
+            let qualified = tokens[content..sentence.end].iter().any(|t| t.is(QUALIFIERS));
             let told = match answer {
-                Some(answer) if !has_cue || answer == Polarity::Negated => answer,
+                Some((_, Polarity::Negated)) if !qualified => Polarity::Negated,
+                // of several questions the last one is answered
+                Some((0, Polarity::Affirmed)) if !has_cue => Polarity::Affirmed,
                 _ => Polarity::Open,
             };
             polarities[content..sentence.end].fill(told);
+        } else if let Some(next) = sentences.get(i + 1)
+            && label(tokens, next) > 0
+            && answer(tokens, next) == Some(Polarity::Negated)
+        {
+            // a question without its mark
+            let told = polarities[content..sentence.end].iter_mut();
+            told.filter(|told| **told == Polarity::Affirmed)
+                .for_each(|told| *told = Polarity::Open);
         }
-        if tokens[content..sentence.end].iter().any(|t| t.is(&RELATIVES[..14])) {
-            polarities[content..sentence.end].fill(Polarity::Open);
+        let relative = (content..sentence.end).find(|&at| {
+            let reports = tokens.get(at + 1).is_some_and(|t| t.is(REPORTS));
+            tokens[at].is(&RELATIVES[..14]) && !reports
+        });
+        if let Some(at) = relative {
+            let clause =
+                (content..at).rfind(|&i| matches!(tokens[i].kind, Kind::Comma | Kind::Semicolon));
+            polarities[clause.unwrap_or(content)..sentence.end].fill(Polarity::Open);
         }
     }
     polarities
-}
-
-/// The tokens of `Doctor:` or `Guest_family:` before what is said.
-pub(crate) fn label(tokens: &[Token], sentence: &Range<usize>) -> usize {
-    let colon = tokens[sentence.clone()].iter().take(4).position(|t| t.kind == Kind::Colon);
-    let speaker = ["doctor", "patient", "guest", "nurse", "family", "clinician", "provider"];
-    match colon {
-        Some(at) if tokens[sentence.start].is(&speaker) => at + 1,
-        _ => 0,
-    }
-}
-
-/// What a sentence answers to a question; `None` for another question.
-fn answer(tokens: &[Token], sentence: &Range<usize>) -> Option<Polarity> {
-    if tokens.get(sentence.end).is_some_and(|stop| stop.text == "?") {
-        return None;
-    }
-    const FILLERS: &[&str] = &[
-        "um", "uh", "oh", "well", "ah", "hm", "hmm", "so", "actually", "honestly", "thankfully",
-        "okay", "ok", "i", "he", "she", "they", "we", "you", "it", "would", "say", "think", "really",
-        "thank", "god", "fortunately", "luckily",
-    ];
-    const YES: &[&str] = &[
-        "yes", "yeah", "yep", "yup", "yea", "correct", "right", "sure", "definitely", "absolutely",
-        "do", "did", "does", "am", "have", "has", "is", "sometimes", "occasionally", "affirmative",
-        "exactly",
-    ];
-    const NO: &[&str] = &[
-        "no", "nope", "nah", "never", "none", "not", "negative", "neither", "nothing", "denies",
-    ];
-    let start = sentence.start + label(tokens, sentence);
-    let words = tokens[start..sentence.end].iter().filter(|t| t.kind != Kind::Comma);
-    let mut words = words.skip_while(|t| t.is(FILLERS));
-    let (first, second) = (words.next()?, words.next());
-    let not = first.is(NO) || second.is_some_and(|t| t.is(&["not", "never"]));
-    Some(match () {
-        () if not => Polarity::Negated,
-        () if first.is(YES) => Polarity::Affirmed,
-        () => Polarity::Open,
-    })
 }
 
 /// From each cue to the end of what it denies. Was there a cue?
@@ -125,7 +81,7 @@ fn forward(
     polarities: &mut [Polarity],
 ) -> bool {
     let (mut now, mut item_seen, mut other_seen) = (Polarity::Affirmed, false, false);
-    let mut has_cue = false;
+    let (mut has_cue, mut of_verb) = (false, false);
     let mut at = sentence.start;
     while at < sentence.end {
         let token = &tokens[at];
@@ -145,6 +101,7 @@ fn forward(
             && tokens.get(at + 1).is_none_or(|t| t.kind == Kind::Comma);
         if let Some((cue, length)) = cue(tokens, at, named).filter(|_| !discourse) {
             (now, item_seen, other_seen, has_cue) = (cue, false, false, true);
+            of_verb = token.is(&["not"]);
             at += length;
             continue;
         }
@@ -153,17 +110,38 @@ fn forward(
             return has_cue;
         }
         let after_join = at > sentence.start && tokens[at - 1].kind == Kind::Comma;
-        let begins = item_seen && (token.is(VERBS) || token.is(SUBJECTS))
+        let clause = token.is(&[
+            "your", "my", "his", "her", "our", "the", "this", "that", "there", "so", "now", "then",
+        ]);
+        let begins = after_join && clause
+            || item_seen && (token.is(VERBS) || token.is(SUBJECTS))
             || token.is(&["positive"])
             || after_join && token.is(&["with", "just"]);
         if token.kind == Kind::Semicolon || token.is(BREAKS) || begins {
             now = Polarity::Affirmed;
+        } else if now == Polarity::Lessened
+            && (token.kind == Kind::Comma || token.is(&["or", "and"]))
+        {
+            now = Polarity::Negated; // `no severe pain, fever or rash`
+        } else if now == Polarity::Negated && item_seen && token.is(MEANS) {
+            now = Polarity::Open; // `no snoring on X`
         } else if now == Polarity::Negated && !item_seen {
-            if token.is(QUALIFIERS) || other_seen && token.is(MEANS) {
+            if token.is(DEGREES) {
+                now = Polarity::Lessened;
+            } else if token.is(QUALIFIERS) || other_seen && token.is(MEANS) {
                 now = Polarity::Open;
             }
             let says = token.is_word() && !FRAME.contains(&token.stem.as_str());
             other_seen |= says && token.side().is_none();
+        }
+        // `I do not have better news, your results are ...`
+        if now == Polarity::Negated
+            && of_verb
+            && other_seen
+            && !item_seen
+            && token.kind == Kind::Comma
+        {
+            now = Polarity::Affirmed;
         }
         polarities[at] = now;
         at += 1;
@@ -177,7 +155,9 @@ fn cue(tokens: &[Token], at: usize, named: &[bool]) -> Option<(Polarity, usize)>
     let next = |words: &[&str]| tokens.get(at + 1).is_some_and(|t| t.is(words));
     let negated = |length| Some((Polarity::Negated, length));
     match () {
-        () if token.is(&["not"]) && (next(DENIABLE) || named.get(at + 1) == Some(&true)) => negated(1),
+        () if token.is(&["not"]) && (next(DENIABLE) || named.get(at + 1) == Some(&true)) => {
+            negated(1)
+        }
         () if token.is(&["not"]) => Some((Polarity::Open, 1)),
         () if token.is(NEGATIONS) => negated(1),
         () if token.is(&["negative"]) && next(&["for"]) => negated(2),
@@ -197,7 +177,6 @@ fn backward(
     mentions: &[Mention],
     polarities: &mut [Polarity],
 ) {
-    const LINKS: &[&str] = &["is", "are", "was", "were", "has", "have", "been", "also", "both"];
     let own: Vec<&Mention> =
         mentions.iter().filter(|mention| sentence.contains(&mention.at.start)).collect();
     for (i, mention) in own.iter().enumerate() {
@@ -213,14 +192,17 @@ fn backward(
             || token.is(&["negative"]) && ends && mention.kind == TermKind::Finding
             || token.is(&["denied", "none", "no"]) && (ends || linked && token.is(&["denied"]))
             || token.is(&["ruled"]) && next(&["out"])
-            || token.is(&["not"]) && linked && (ends || next(&["present", "noted", "seen", "reported", "found"]));
+            || token.is(&["not"])
+                && linked
+                && (ends || next(&["present", "noted", "seen", "reported", "found"]));
         if !denied {
             continue;
         }
         let mut first = i;
         while first > 0 && {
             let gap = &tokens[own[first - 1].at.end..own[first].at.start];
-            !gap.is_empty() && gap.iter().all(|t| t.kind == Kind::Comma || t.is(&["and", "or", "/"]))
+            !gap.is_empty()
+                && gap.iter().all(|t| t.kind == Kind::Comma || t.is(&["and", "or", "/"]))
         } {
             first -= 1;
         }

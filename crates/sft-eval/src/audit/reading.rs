@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::amounts::{Amount, Measure, counts_items};
+use super::amounts::{Amount, Measure};
 use super::dates::{Date, dates};
 use super::mentions::{Mention, mentions};
 use super::polarity::{Polarity, polarities};
@@ -37,13 +37,12 @@ impl Reading {
         for mention in &mentions {
             taken[mention.at.clone()].fill(true);
         }
-        let dates: Vec<Date> =
-            dates(&tokens).into_iter().filter(|date| !taken[date.at.clone()].contains(&true)).collect();
+        let dates: Vec<Date> = dates(&tokens)
+            .into_iter()
+            .filter(|date| !taken[date.at.clone()].contains(&true))
+            .collect();
         for date in &dates {
             taken[date.at.clone()].fill(true);
-        }
-        for at in 0..tokens.len() {
-            taken[at] |= matches!(tokens[at].kind, Kind::Number(_)) && counts_items(text, &tokens, at);
         }
         let amounts = quantities(&tokens, &taken);
         let amounts = amounts.iter().map(|quantity| Amount::new(quantity, &tokens)).collect();

@@ -49,20 +49,45 @@ pub(crate) fn sides(
     sides
 }
 
-/// Not a side: `left the hospital`, `right now`.
-fn is_other(tokens: &[Token], at: usize) -> bool {
+/// Not a side: `left the hospital`, `right now`, `..., right?`, `Right.`, `right handed`.
+pub(crate) fn is_other(tokens: &[Token], at: usize) -> bool {
     let near = |i: Option<usize>, words: &[&str]| {
         i.and_then(|i| tokens.get(i)).is_some_and(|t| t.is(words))
     };
     let (before, after) = (at.checked_sub(1), Some(at + 1));
     match tokens[at].text.as_str() {
         "left" => {
-            near(before, &["he", "she", "patient", "i", "they", "we", "have", "who", "just", "then"])
-                || near(after, &["the", "her", "his", "against", "me", "my", "for", "work", "without", "over"])
+            near(
+                before,
+                &["he", "she", "patient", "i", "they", "we", "have", "who", "just", "then"],
+            ) || near(
+                after,
+                &["the", "her", "his", "against", "me", "my", "for", "work", "without", "over"],
+            )
         }
         "right" => {
-            near(before, &["all", "that's", "is", "yeah"])
-                || near(after, &["now", "away", "after", "before", "there", "here", "i", "then", "so", "direction"])
+            let begins = before.is_none_or(|i| !tokens[i].has_content());
+            let ends = tokens.get(at + 1).is_none_or(|t| !t.has_content());
+            let asks = tokens.get(at + 1).is_some_and(|t| t.text == "?");
+            begins && ends
+                || asks
+                || near(after, &["handed", "hander"])
+                || near(before, &["all", "that", "is", "yeah", "yes", "okay", "alright"])
+                || near(
+                    after,
+                    &[
+                        "now",
+                        "away",
+                        "after",
+                        "before",
+                        "there",
+                        "here",
+                        "i",
+                        "then",
+                        "so",
+                        "direction",
+                    ],
+                )
         }
         _ => false,
     }
@@ -120,7 +145,8 @@ fn anchors(
         (i, gap) = (i + 1, gap + 1);
     }
     let next = tokens.get(at + 1).filter(|_| at + 1 < sentence.end);
-    let trails = next.is_none_or(|t| !t.has_content() || t.is(&["side", "and", "or", "than", "worse"]));
+    let trails =
+        next.is_none_or(|t| !t.has_content() || t.is(&["side", "and", "or", "than", "worse"]));
     // `pain in the shoulder, left`; `hurts on the right`
     if trails && anchors.is_empty() {
         let before = mentions.iter().rfind(|m| m.at.end <= at && m.at.start >= sentence.start);

@@ -90,8 +90,8 @@ impl Terms {
         terms
     }
 
-    /// The list of this crate and the user's own: a file in UTF-8 with `kind<TAB>term[<TAB>synonym...]`
-    /// a line; empty lines and lines that begin with `#` are skipped. A line with a name that a term
+    /// The list of this crate and the user's own: a file in UTF-8 with
+    /// `kind<TAB>term[<TAB>synonym...]` a line; empty lines and lines that begin with `#` are skipped. A line with a name that a term
     /// of the same kind has already adds its names to that.
     ///
     /// # Errors
@@ -99,8 +99,9 @@ impl Terms {
     pub fn with_file(path: &Path) -> Result<Self, EvalError> {
         let failed = |source| EvalError::ReadTerms { path: PathBuf::from(path), source };
         let bytes = read_limited(path, ROWS).map_err(failed)?;
-        let text = String::from_utf8(bytes)
-            .map_err(|e| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, e.utf8_error())))?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            failed(std::io::Error::new(std::io::ErrorKind::InvalidData, e.utf8_error()))
+        })?;
         let mut terms = Self::built_in();
         let mut rows = 0;
         for line in lines(text.trim_start_matches('\u{feff}')) {
@@ -133,7 +134,8 @@ impl Terms {
         let known = names.iter().find_map(|name| {
             let words = text::words(name);
             let patterns = self.patterns.get(words.first()?)?;
-            let same = patterns.iter().rfind(|p| p.words == words && self.entries[p.entry].kind == kind);
+            let same =
+                patterns.iter().rfind(|p| p.words == words && self.entries[p.entry].kind == kind);
             same.map(|pattern| pattern.entry)
         });
         let entry = known.unwrap_or(self.entries.len());
@@ -157,7 +159,9 @@ impl Terms {
     /// Finds the findings that are another one in a place.
     fn resolve(&mut self) {
         for entry in 0..self.entries.len() {
-            let Entry { kind: TermKind::Finding, name, .. } = &self.entries[entry] else { continue };
+            let Entry { kind: TermKind::Finding, name, .. } = &self.entries[entry] else {
+                continue;
+            };
             let tokens = text::read(name);
             let words = tokens.iter().filter(|t| t.has_content()).count();
             let found = find(&tokens, self, Some(entry));

@@ -1,6 +1,7 @@
 //! Clinical text as words: abbreviations written out, British spelling as American.
 
 use super::spoken;
+use crate::findings::frame::FRAME;
 use crate::findings::tokens::{Kind, Token, tokens};
 
 /// The words of a text; every one has the bytes of the text that it was read from.
@@ -36,6 +37,9 @@ fn joined(text: &str, tokens: Vec<Token>) -> Vec<Token> {
             && text.get(last.span.end..token.span.start) == Some(" ")
         {
             last.text.push_str(&token.text);
+            if last.text == "pt" {
+                "physiotherapy".clone_into(&mut last.text); // spoken letter by letter
+            }
             last.stem = last.text.clone();
             last.span.end = token.span.end;
             continue;
@@ -71,6 +75,10 @@ fn abbreviation(word: &str) -> Option<&'static [&'static str]> {
         "hx" => &["history"],
         "pt" => &["patient"],
         "everyday" => &["every", "day"],
+        "afebrile" | "apyrexial" => &["no", "fever"],
+        "nontender" => &["no", "tenderness"],
+        "nonsmoker" => &["no", "smoking"],
+        "asymptomatic" => &["no", "symptoms"],
         "rle" => &["right", "lower", "extremity"],
         "lle" => &["left", "lower", "extremity"],
         "rue" => &["right", "upper", "extremity"],
@@ -90,14 +98,24 @@ fn expand(text: &str, tokens: Vec<Token>) -> Vec<Token> {
         let slashed = SLASHED.iter().find(|(short, _)| {
             let here = tokens.get(at..at + short.len());
             let touches = |t: &[Token]| t.array_windows().all(|[a, b]| a.span.end == b.span.start);
-            here.is_some_and(|t| touches(t) && t.iter().map(|t| t.text.as_str()).eq(short.iter().copied()))
+            here.is_some_and(|t| {
+                touches(t) && t.iter().map(|t| t.text.as_str()).eq(short.iter().copied())
+            })
         });
         let (long, length): (&[&str], usize) = match slashed {
             Some((short, long)) => (long, short.len()),
             None if is_side(text, &tokens, at) => {
                 (if tokens[at].text == "l" { &["left"] } else { &["right"] }, 1)
             }
-            None => (tokens[at].is_word().then(|| abbreviation(&tokens[at].text)).flatten().unwrap_or(&[]), 1),
+            None if is_fever(&tokens, at) => (&["fever"], 1),
+            None => (
+                tokens[at]
+                    .is_word()
+                    .then(|| abbreviation(&tokens[at].text))
+                    .flatten()
+                    .unwrap_or(&[]),
+                1,
+            ),
         };
         if long.is_empty() {
             words.push(tokens[at].clone());
@@ -114,16 +132,35 @@ fn expand(text: &str, tokens: Vec<Token>) -> Vec<Token> {
     words
 }
 
-/// `L knee`, `R sided`: a capital before a word in small letters, and no litres.
+/// `no temperature`, `running a temperature`
+fn is_fever(tokens: &[Token], at: usize) -> bool {
+    let before = |back: usize| at.checked_sub(back).map(|i| &tokens[i]);
+    let runs =
+        before(2).is_some_and(|t| t.is(&["had", "has", "have", "running", "ran", "with", "got"]));
+    let lead = before(1).is_some_and(|t| t.is(&["no", "without", "or"]) || t.is(&["a"]) && runs);
+    let after =
+        tokens.get(at + 1).is_none_or(|t| !t.is(&["of", "is", "was", "at", "change", "changes"]));
+    tokens[at].is(&["temperature"]) && lead && after
+}
+
+/// `L knee`, `R sided`, `on the R`: a capital before a word in small letters, and no litres.
 fn is_side(text: &str, tokens: &[Token], at: usize) -> bool {
     let token = &tokens[at];
-    let number = at.checked_sub(1).is_some_and(|i| matches!(tokens[i].kind, Kind::Number(_)));
+    let before = at.checked_sub(1).map(|i| &tokens[i]);
+    let number = before.is_some_and(|t| matches!(t.kind, Kind::Number(_)) || t.text == "/");
     let next = tokens.get(at + 1).filter(|next| {
         let gap = text.get(token.span.end..next.span.start);
         let small = text[next.span.clone()].starts_with(char::is_lowercase);
-        next.is_word() && small && matches!(gap, Some(" " | "-")) && next.text.len() > 2
+        next.is_word()
+            && small
+            && matches!(gap, Some(" " | "-"))
+            && next.text.len() > 2
+            && (!FRAME.contains(&next.stem.as_str()) || next.is(&["side", "sided"]))
     });
-    token.is(&["l", "r"]) && in_capitals(text, token) && !number && next.is_some()
+    let on_the = before.is_some_and(|t| t.is(&["the"]))
+        && next.is_none()
+        && tokens.get(at + 1).is_none_or(|t| !t.has_content());
+    token.is(&["l", "r"]) && in_capitals(text, token) && !number && (next.is_some() || on_the)
 }
 
 /// American spelling.
