@@ -35,11 +35,15 @@ const FEW_STEPS: usize = 30;
 /// Everything `sft-train` does between its flags and its exit status. It `started` a moment ago.
 pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     let self_test = flags.self_test.unwrap_or_default();
+    let allow_changes = flags.allow_changes.unwrap_or_default();
     let Some(inputs) = Inputs::read(flags)? else {
         return Ok(0);
     };
     // What needs no model comes first: fetching one can take long.
     let settings = inputs.before_model()?;
+    if allow_changes && settings.resume == ResumeFrom::Fresh {
+        console::note("--allow_changes has no effect without --resume");
+    }
     let rows = Rows::read(&settings)?;
     let device = settings.device.open()?;
     let dtype = match settings.quantize {
@@ -134,6 +138,10 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     if let Some(memory) = memory {
         trainer.follow(memory.plan);
     }
+    if allow_changes {
+        trainer.allow_changes();
+    }
+    trainer.watch(rows.files);
     let mut progress = Progress::new(started);
     let stop = StopFlag::new();
     signals::listen(&stop, &progress)?;
