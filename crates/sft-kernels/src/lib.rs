@@ -8,6 +8,7 @@
 //! This is the one crate of the workspace in which `unsafe` may appear.
 #![deny(unsafe_code)]
 
+mod allocator;
 mod attention;
 mod base_product;
 pub mod cpu;
@@ -30,6 +31,7 @@ mod rope;
 mod seed;
 mod swiglu;
 
+pub use allocator::Allocator;
 pub use attention::{AttentionSpec, causal_attention};
 pub use cpu::Dropout;
 pub use cross_entropy::{CrossEntropy, linear_cross_entropy};

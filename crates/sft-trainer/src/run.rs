@@ -109,7 +109,9 @@ impl<'a> Run<'a> {
     /// Saves a checkpoint and removes those that are too many.
     pub(crate) fn save(&mut self, trainer: &Trainer, name: Name) -> Result<PathBuf, TrainError> {
         let warnings: Vec<_> = self.data_files.iter_mut().filter_map(DataFile::warning).collect();
-        warnings.iter().for_each(|warning| self.warn(warning));
+        for warning in &warnings {
+            self.warn(warning);
+        }
         let path = self.in_its_folder(trainer, |run| run.write_checkpoint(trainer, name))?;
         tracing::debug!(path = %path.display(), "checkpoint saved");
         self.emit(&Event::CheckpointSaved { path: &path });
