@@ -30,6 +30,7 @@ mod recompute;
 mod rope;
 mod seed;
 mod swiglu;
+mod threads;
 
 pub use allocator::Allocator;
 pub use attention::{AttentionSpec, causal_attention};
@@ -46,3 +47,4 @@ pub use norm::rms_norm;
 pub use rope::rope;
 pub use seed::seed;
 pub use swiglu::swiglu;
+pub use threads::start_threads;

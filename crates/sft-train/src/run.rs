@@ -34,6 +34,7 @@ const FEW_STEPS: usize = 30;
 
 /// Everything `sft-train` does between its flags and its exit status. It `started` a moment ago.
 pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
+    sft_kernels::start_threads().map_err(CliError::Threads)?;
     let self_test = flags.self_test.unwrap_or_default();
     let allow_changes = flags.allow_changes.unwrap_or_default();
     let Some(inputs) = Inputs::read(flags)? else {

@@ -70,9 +70,12 @@ fn what_was_allowed_once_is_the_run_s_own_afterwards() {
     assert!(case.complete(ResumeFrom::Auto).warnings.is_empty());
 }
 
+/// Something that a run cannot take.
+type Change = fn(&mut Case);
+
 #[test]
 fn what_the_adapter_is_made_for_cannot_change() {
-    let changes: [(&str, fn(&mut Case)); 3] = [
+    let changes: [(&str, Change); 3] = [
         ("r", |case| case.lora.r = 8),
         ("lora_alpha", |case| case.lora.lora_alpha = 6.0),
         ("target_modules", |case| {

@@ -30,6 +30,9 @@ fn case() -> Case {
     case
 }
 
+/// Whether it is time.
+type When = fn(&Event<'_>) -> bool;
+
 /// Runs with something done at an event.
 fn run_with(case: &Case, act: impl FnMut(&Event<'_>)) -> (Outcome, Log) {
     let mut observer = At { log: Log::default(), act };
@@ -43,7 +46,6 @@ fn a_folder_that_is_deleted_is_made_again() {
     whole.complete(ResumeFrom::Fresh);
     let expected = whole.results();
     // Before any checkpoint, between two, and after the last one, before the final model is written.
-    type When = fn(&Event<'_>) -> bool;
     let moments: [(&str, When); 4] = [
         ("begin", |event| matches!(event, Event::RunStarted { .. })),
         ("first step", |event| matches!(event, Event::Step(record) if record.step == 1)),
