@@ -216,7 +216,7 @@ fn odd_notes_are_typed_and_pasted() {
     // Control characters and empty lines come from a paste alone; keys of their own have other meanings.
     ask(s, &pasted("a NUL \0 and\n\n\nempty lines"), &[" tokens, "]);
     // Longer than the model can take: said, and the conversation goes on.
-    ask(s, &pasted(&"fever ".repeat(400)), &["shorten the note"]);
+    ask(s, &pasted(&"fever ".repeat(100_000)), &["shorten the note"]);
     ask(s, "Fever", &["12 tokens, "]);
     type_in(s, "/quit\r");
     left(session, 0);
