@@ -43,8 +43,12 @@ fn config(folder: &Path, bytes: &[u8]) {
     let _ = model::ModelConfig::read(&put(folder, "config.json", bytes));
 }
 
+/// A model's folder is none without it.
+const CONFIG: &str = include_str!("../fixtures/golden/llama2/config.json");
+
 /// A folder whose index names its shards.
 fn index(folder: &Path, bytes: &[u8]) {
+    put(folder, "config.json", CONFIG.as_bytes());
     put(folder, "model.safetensors.index.json", bytes);
     if let Ok(folder) = model::ModelDir::open(folder) {
         let _ = folder.weight_shape(candle_core::DType::F32);
@@ -86,6 +90,7 @@ fn findings(folder: &Path, bytes: &[u8]) {
 }
 
 fn token_ids(folder: &Path, bytes: &[u8]) {
+    put(folder, "config.json", CONFIG.as_bytes());
     // generation_config.json and tokenizer_config.json are read through the folder of a model.
     put(folder, "generation_config.json", bytes);
     put(folder, "tokenizer_config.json", bytes);

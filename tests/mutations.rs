@@ -67,11 +67,6 @@ fn feed(executions: u32) {
     for (stream, (name, parser)) in PARSERS.iter().enumerate() {
         let folder = folder.path().join(name);
         fs::create_dir(&folder).unwrap();
-        if matches!(*name, "index" | "token_ids") {
-            let config =
-                Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden/llama2/config.json");
-            fs::copy(config, folder.join("config.json")).unwrap();
-        }
         let seeds = corpus(name);
         for seed in &seeds {
             parser(&folder, seed);

@@ -1,6 +1,7 @@
 //! What can go wrong between a CSV file and a batch.
 
 use crate::records::capped;
+use crate::shown;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -128,7 +129,7 @@ pub enum DatasetError {
         rows: usize,
     },
     /// No row has the label of those that are trained on.
-    #[error("{}: no row has the label `factual` (labels seen: {}); only factual rows are trained on: correct the label column", path.display(), counted(labels))]
+    #[error("{}: no row has the label `factual` (labels seen: {}); only factual rows are trained on: correct the label column", path.display(), shown::labels(labels))]
     NoFactualRows {
         /// The file.
         path: PathBuf,
@@ -235,7 +236,7 @@ pub enum DatasetError {
     )]
     RowFuses,
     /// A row cannot be encoded.
-    #[error("{}, line {line} (id {id}): {source}", path.display())]
+    #[error("{}, line {line} (id {}): {source}", path.display(), shown::id(id))]
     AtRow {
         /// The CSV file.
         path: PathBuf,
@@ -271,21 +272,5 @@ pub enum DatasetError {
 }
 
 fn quoted(names: &[String]) -> String {
-    capped(names.iter().map(|name| format!("`{}`", shortened(name))))
-}
-
-/// The start of a column's name: in a file without a header the "name" is a patient's note.
-pub(crate) fn shortened(name: &str) -> String {
-    const SHOWN: usize = 40;
-    match name.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", &name[..end]),
-        None => name.to_owned(),
-    }
-}
-
-/// `factual 12, hallucinated 3`
-pub(crate) fn counted(labels: &BTreeMap<String, usize>) -> String {
-    let shown =
-        |label: &str| if label.is_empty() { "(empty)".to_owned() } else { label.to_owned() };
-    labels.iter().map(|(l, count)| format!("{} {count}", shown(l))).collect::<Vec<_>>().join(", ")
+    capped(names.iter().map(|name| shown::column(name)))
 }

@@ -1,6 +1,7 @@
 //! Records to examples, all of them, with an account of what was cut.
 
 use crate::records::capped;
+use crate::shown;
 use crate::{DatasetError, Encoded, PromptTokenizer, Record};
 use rayon::prelude::*;
 use std::path::Path;
@@ -170,10 +171,9 @@ impl EncodeReport {
             ));
         }
         if !self.dropped.is_empty() {
-            let rows = self
-                .dropped
-                .iter()
-                .map(|row| format!("line {} (id {}, {} tokens)", row.line, row.id, row.tokens));
+            let rows = self.dropped.iter().map(|row| {
+                format!("line {} (id {}, {} tokens)", row.line, shown::id(&row.id), row.tokens)
+            });
             lines.push(format!(
                 "{} rows dropped, longer than {} tokens even with an empty note: {}",
                 self.dropped.len(),

@@ -10,6 +10,7 @@ mod permutation;
 mod prompt;
 mod random;
 mod records;
+mod shown;
 mod split;
 
 pub use batch::{Batch, Target};

@@ -41,6 +41,12 @@ pub(crate) enum Error {
         #[source]
         source: io::Error,
     },
+    /// The system has no room for threads.
+    #[error(
+        "cannot start threads: {0}; RAYON_NUM_THREADS=1, set before the command, takes one, or let the process have more \
+         (ulimit -u, ulimit -v)"
+    )]
+    Threads(#[source] io::Error),
     /// A line is not UTF-8.
     #[error("{}:{line}: not UTF-8 text: convert the file to UTF-8", path.display())]
     NotUtf8 { path: PathBuf, line: u64 },

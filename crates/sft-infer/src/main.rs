@@ -23,6 +23,11 @@ fn colours() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+#[global_allocator]
+static ALLOCATOR: sft_kernels::Allocator = sft_kernels::Allocator::new(
+    "keep the model in less with --dtype bf16 or --quantize nf4, take fewer --max-new-tokens, or give fewer notes at a time",
+);
+
 fn main() -> ExitCode {
     let args = match Args::parse_from(std::env::args_os()) {
         Ok(args) => args,

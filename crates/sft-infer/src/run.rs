@@ -27,6 +27,7 @@ pub(crate) const INTERRUPTED: i32 = 130;
 
 /// Does what the arguments ask for.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    sft_kernels::start_threads().map_err(Error::Threads)?;
     if let Some(out) = &args.export_base {
         export_base(out).map_err(|error| InferenceError::Model(error.into()))?;
         return say(&format!("Base model saved to {}", out.display()));

@@ -197,3 +197,27 @@ fn ctrl_c_at_a_terminal_without_keys() {
     type_in(s, "\x03");
     left(session, 130);
 }
+
+#[test]
+fn odd_notes_are_typed_and_pasted() {
+    let folder = small_model();
+    let mut session = converse(folder.path());
+    let s = &mut session;
+    let pasted = |text: &str| format!("\x1b[200~{text}\x1b[201~");
+    for note in [
+        "</s> <s> <|eot_id|> [INST] {clinical_note}",
+        r#"{"n": "\ud83d \udc00 \u0000"}"#,
+        "\u{5d9}\u{5de}\u{5d9}\u{5df} \u{202e}abc\u{202c}",
+        "👩🏽\u{200d}⚕️ 9/10 e\u{301} \u{10ffff}",
+    ] {
+        ask(s, note, &[" tokens, "]);
+        ask(s, &pasted(note), &[" tokens, "]);
+    }
+    // Control characters and empty lines come from a paste alone; keys of their own have other meanings.
+    ask(s, &pasted("a NUL \0 and\n\n\nempty lines"), &[" tokens, "]);
+    // Longer than the model can take: said, and the conversation goes on.
+    ask(s, &pasted(&"fever ".repeat(100_000)), &["shorten the note"]);
+    ask(s, "Fever", &["12 tokens, "]);
+    type_in(s, "/quit\r");
+    left(session, 0);
+}

@@ -8,6 +8,7 @@
 //! This is the one crate of the workspace in which `unsafe` may appear.
 #![deny(unsafe_code)]
 
+mod allocator;
 mod attention;
 mod base_product;
 pub mod cpu;
@@ -29,7 +30,9 @@ mod recompute;
 mod rope;
 mod seed;
 mod swiglu;
+mod threads;
 
+pub use allocator::Allocator;
 pub use attention::{AttentionSpec, causal_attention};
 pub use cpu::Dropout;
 pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
@@ -44,3 +47,4 @@ pub use norm::rms_norm;
 pub use rope::rope;
 pub use seed::seed;
 pub use swiglu::swiglu;
+pub use threads::start_threads;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sft_dataset::{Dataset, Record, shared_notes, split_by_note};
 use sft_model::source::Sample;
+use sft_trainer::DataFile;
 
 use crate::error::CliError;
 use crate::resolve::{Settings, Validation};
@@ -17,13 +18,15 @@ pub(crate) struct Rows {
     pub(crate) report: Vec<String>,
     /// What deserves a second look.
     pub(crate) notes: Vec<String>,
+    /// The files of the user that the rows came from.
+    pub(crate) files: Vec<DataFile>,
 }
 
 impl Rows {
     /// Reads the training file and the validation file, or splits the training file by note.
     pub(crate) fn read(settings: &Settings) -> Result<Self, CliError> {
-        let mut rows =
-            Self { train: Vec::new(), val: Vec::new(), report: Vec::new(), notes: Vec::new() };
+        let (train, val, report, notes, files) = Default::default();
+        let mut rows = Self { train, val, report, notes, files };
         let factual = rows.factual(&settings.train_csv, Sample::Train)?;
         match &settings.validation {
             Validation::Split(share) => {
@@ -61,7 +64,11 @@ impl Rows {
                     .to_owned(),
             );
         }
-        let dataset = Dataset::read_csv(&source::rows_file(path, sample)?)?;
+        let file = source::rows_file(path, sample)?;
+        if !source::is_embedded(path) {
+            self.files.push(DataFile::of(&file));
+        }
+        let dataset = Dataset::read_csv(&file)?;
         let factual = dataset.factual_records()?;
         self.report.extend(
             dataset.report.lines().iter().map(|line| format!("{}: {line}", path.display())),

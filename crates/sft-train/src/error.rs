@@ -32,6 +32,11 @@ pub(crate) enum CliError {
     Memory { needed: String, budget: String, remedy: String },
     #[error("the self test failed: {}; do not train before this is mended", checks.join("; "))]
     SelfTest { checks: Vec<String> },
+    #[error(
+        "cannot start threads; RAYON_NUM_THREADS=1, set before the command, takes one, or let the process have more \
+         (ulimit -u, ulimit -v)"
+    )]
+    Threads(#[source] std::io::Error),
     #[error("cannot write to standard output")]
     Stdout(#[source] std::io::Error),
     #[cfg(unix)]

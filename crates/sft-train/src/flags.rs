@@ -43,6 +43,10 @@ pub(crate) struct Flags {
     /// nothing
     #[arg(long, value_name = "true|false", help_heading = "Run", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) self_test: Option<bool>,
+    /// With --resume: go on although settings, rows, template or base are not those of the checkpoint; each difference is
+    /// named. Rank, alpha, target modules and the base's shape cannot change
+    #[arg(long, value_name = "true|false", help_heading = "Run", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub(crate) allow_changes: Option<bool>,
 }
 
 /// Every setting, as one source gave it: `None` where that source is silent.

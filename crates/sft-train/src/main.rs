@@ -26,6 +26,12 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Instant;
 
+#[global_allocator]
+static ALLOCATOR: sft_kernels::Allocator = sft_kernels::Allocator::new(
+    "take a smaller --batch_size or --max_length, add --gradient_checkpointing or a --memory_budget, or keep the base in few \
+     bits with --quantize nf4; what was complete before is still there",
+);
+
 fn main() -> ExitCode {
     let started = Instant::now();
     let flags = flags::parse();

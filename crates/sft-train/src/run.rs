@@ -35,12 +35,17 @@ const FEW_STEPS: usize = 30;
 
 /// Everything `sft-train` does between its flags and its exit status. It `started` a moment ago.
 pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
+    sft_kernels::start_threads().map_err(CliError::Threads)?;
     let self_test = flags.self_test.unwrap_or_default();
+    let allow_changes = flags.allow_changes.unwrap_or_default();
     let Some(inputs) = Inputs::read(flags)? else {
         return Ok(0);
     };
     // What needs no model comes first: fetching one can take long.
     let settings = inputs.before_model()?;
+    if allow_changes && settings.resume == ResumeFrom::Fresh {
+        console::note("--allow_changes has no effect without --resume");
+    }
     let rows = Rows::read(&settings)?;
     let device = settings.device.open()?;
     base_types(settings.quantize, None, settings.dtype, &device)?;
@@ -136,6 +141,10 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     if let Some(memory) = memory {
         trainer.follow(memory.plan);
     }
+    if allow_changes {
+        trainer.allow_changes();
+    }
+    trainer.watch(rows.files);
     let mut progress = Progress::new(started);
     let stop = StopFlag::new();
     signals::listen(&stop, &progress)?;

@@ -26,11 +26,11 @@ pub(crate) fn listen(stop: &StopFlag, progress: &Progress) -> Result<(), CliErro
     }
     flag::register(consts::SIGUSR1, stop.save_flag())?;
     let (mut signals, progress) = (Signals::new(signals)?, progress.clone());
-    std::thread::spawn(move || {
+    std::thread::Builder::new().spawn(move || {
         if signals.forever().next().is_some() {
             progress.note(NOTE);
         }
-    });
+    })?;
     Ok(())
 }
 

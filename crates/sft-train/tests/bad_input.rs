@@ -119,7 +119,7 @@ const CASES: &[Case] = &[
     Case { name: "other data on resume", spoil: |f| {
             unfinished_run(f);
             f.write("train.csv", csv(&rows()[..4]));
-        }, args: &["--output_dir=first", "--resume=auto"], code: 1, says: &["training_data", "examples"] },
+        }, args: &["--output_dir=first", "--resume=auto"], code: 1, says: &["training_data", "examples", "--allow_changes"] },
     Case { name: "an unfinished run in the output folder", spoil: unfinished_run, args: &["--output_dir=first"], code: 1, says: &["first", "unfinished", "--resume auto"] },
     Case { name: "another program's model in the output folder", spoil: |f| f.write("other/final_model/model.bin", "x"), args: &["--output_dir=other", "--resume=auto"],
         code: 1, says: &["other", "final_model", "another --output_dir"] },

@@ -182,6 +182,7 @@ fn configurations() -> Vec<Attack> {
 fn tokenizers() -> Vec<Attack> {
     const FILE: &str = "model/tokenizer.json";
     let tokenizer = Fixture::new().json(FILE);
+    let bomb = json!({"type": "Precompiled", "precompiled_charsmap": "/P///wAA"});
     let edited = |pointer: &str, value: Value| {
         let mut tokenizer = tokenizer.clone();
         *tokenizer.pointer_mut(pointer).unwrap() = value;
@@ -213,6 +214,14 @@ fn tokenizers() -> Vec<Attack> {
             &[],
         ),
         attack("tokenizer: a lone surrogate", FILE, r#"{"version": "\udc00"}"#, &[]),
+        // A table that says it has 4 GB, for which the library would reserve 8 GB.
+        attack("tokenizer: tables without end", FILE, edited("/normalizer", bomb.clone()), &[]),
+        attack(
+            "tokenizer: tables without end in a sequence",
+            FILE,
+            edited("/normalizer", json!({"type": "Sequence", "normalizers": [bomb]})),
+            &[],
+        ),
     ]
 }
 

@@ -91,3 +91,40 @@ fn a_file_in_the_place_of_phase_1_comes_before_the_sample() {
     assert!(!ended.stdout.contains("synthetic"), "{}", ended.stdout);
     assert!(ended.stdout.contains("phase1_data/sft/train_set_processed.csv"), "{}", ended.stdout);
 }
+
+#[test]
+fn the_token_is_nowhere_in_what_is_said_or_written() {
+    const TOKEN: &str = "hf_Zebrafinch4711secret";
+    let fixture = Fixture::new();
+    let hub = StandIn::new([
+        ("owner/base", Repo::new(files(&fixture.path("model"))).gated(TOKEN)),
+        ("owner/closed", Repo::new(files(&fixture.path("model"))).gated("another")),
+    ]);
+    let mut asked = 0;
+    for (model, code) in [("owner/base", 0), ("owner/closed", 1), ("owner/missing", 1)] {
+        let name = format!("--model_name={model}");
+        let mut command =
+            fixture.command(&[&name, "--train_csv=train.csv", "--max_steps=1", "--output_dir=out"]);
+        command
+            .env("HF_ENDPOINT", &hub.url)
+            .env_remove("HF_HUB_OFFLINE")
+            .env_remove("HF_HUB_CACHE");
+        command.env("HF_TOKEN", TOKEN).env("RUST_LOG", "trace").env("RUST_BACKTRACE", "1");
+        let ended = Ended::from(command.output().unwrap());
+        assert_eq!(ended.code, Some(code), "{model}: {}", ended.stderr);
+        for text in [&ended.stdout, &ended.stderr] {
+            assert!(
+                !text.contains(TOKEN) && !text.contains("Zebrafinch"),
+                "{model} shows the token"
+            );
+        }
+        // It was used, or this test would say nothing.
+        let with_token = hub.with_token().len();
+        assert!(with_token > asked, "{model}: no request had the token");
+        asked = with_token;
+    }
+    for (path, content) in common::tree(&fixture.path("")) {
+        let text = String::from_utf8_lossy(&content);
+        assert!(!text.contains("Zebrafinch"), "{} has the token", path.display());
+    }
+}

@@ -61,6 +61,15 @@ fn no_text_reaches_errors() {
     for (name, csv) in [
         ("fields", format!("{marked}x,Zebrafinch-4711,quetzalcoatlus,factual,,more\n")),
         ("quote", format!("{marked}x,\"Zebrafinch-4711,quetzalcoatlus,factual,\n")),
+        (
+            "shifted",
+            marked.replacen(
+                "clinical_note,model_summary,label",
+                "label,clinical_note,model_summary",
+                1,
+            ),
+        ),
+        ("no header", marked.split_once('\n').unwrap().1.to_owned()),
     ] {
         fixture.write("marked.csv", csv);
         let (said, code) = run(&fixture, &[]);

@@ -205,3 +205,42 @@ fn a_new_run_replaces_a_finished_one_when_it_is_complete() {
     assert_eq!(fixture.json("out/final_model/adapter_config.json")["r"], 3);
     assert!(fixture.text("out/run_config.toml").contains("lora_r = 3"));
 }
+
+#[test]
+fn other_rows_and_settings_are_taken_where_that_is_allowed() {
+    let fixture = Fixture::new();
+    let mut child = fixture.command(&RUN).spawn().unwrap();
+    wait_for_steps(&fixture, &mut child, 8);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fixture.write("train.csv", common::csv(&common::rows()[..4]));
+    let resume = ["--output_dir=out", "--resume=auto", "--learning_rate=0.002"];
+    let refused = fixture.run(&resume);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.error_line().contains("--allow_changes"), "{}", refused.stderr);
+
+    let rank = [&resume[..], &["--allow-changes", "--lora_r=8", "--lora_alpha=12"]].concat();
+    let refused = fixture.run(&rank);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.error_line().contains("no run can change r,"), "{}", refused.stderr);
+
+    let ended = fixture.run(&[&resume[..], &["--allow_changes"]].concat()).ok();
+    for name in ["training_data", "learning_rate was 0.01, now 0.002"] {
+        let warned = |line: &&str| line.starts_with("warning: ") && line.contains(name);
+        assert_eq!(ended.stderr.lines().filter(warned).count(), 1, "{name}: {}", ended.stderr);
+    }
+    let saved = fixture.text("out/run_config.toml");
+    assert!(saved.contains("learning_rate = 0.002") && !saved.contains("allow_changes"), "{saved}");
+    assert_eq!(fixture.json("out/training_stats.json")["steps"], 200);
+}
+
+#[test]
+fn a_file_of_rows_that_changes_meanwhile_is_named() {
+    let fixture = Fixture::new();
+    let mut child = fixture.command(&RUN).spawn().unwrap();
+    wait_for_steps(&fixture, &mut child, 3);
+    fixture.write("train.csv", common::csv(&common::rows()[..4]));
+    let ended = Ended::from(child.wait_with_output().unwrap()).ok();
+    let warned = |line: &&str| line.starts_with("warning: train.csv has changed since this run");
+    assert_eq!(ended.stderr.lines().filter(warned).count(), 1, "{}", ended.stderr);
+}

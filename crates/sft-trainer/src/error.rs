@@ -153,14 +153,28 @@ pub enum TrainError {
     },
     /// Settings or data that are not those of the run to resume.
     #[error(
-        "{} was written by a run that differs: {}; give the same settings and data, or another --output_dir",
-        checkpoint.display(), list(differences)
+        "{} was written by a run that differs: {}; {}",
+        checkpoint.display(), list(differences), how_to_resume(differences)
     )]
     ResumeMismatch {
         /// The checkpoint.
         checkpoint: PathBuf,
         /// Every value that differs, in name order.
         differences: Vec<Difference>,
+    },
+    /// With the changed settings or data, the checkpoint is at the end of the run already, or past it.
+    #[error(
+        "{} is {step} steps into its run, which with the changed settings or data would have {total_steps} in all: nothing is \
+         left to train; give more --num_epochs or --max_steps, or an earlier checkpoint with --resume DIR",
+        checkpoint.display()
+    )]
+    NothingLeft {
+        /// The checkpoint.
+        checkpoint: PathBuf,
+        /// Optimizer steps done in it.
+        step: usize,
+        /// Optimizer steps planned now.
+        total_steps: usize,
     },
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
@@ -214,14 +228,31 @@ pub struct Difference {
     pub checkpoint: String,
     /// This run's value, as JSON.
     pub current: String,
+    /// Whether no run can change it: it is part of what the adapter is.
+    pub fixed: bool,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} was {}, now {}", self.name, self.checkpoint, self.current)
+    }
+}
+
+/// What can be done about differences.
+fn how_to_resume(differences: &[Difference]) -> String {
+    let fixed: Vec<_> = differences.iter().filter(|d| d.fixed).map(|d| d.name.as_str()).collect();
+    if fixed.is_empty() {
+        "give the same settings and data, or another --output_dir; --allow_changes goes on with the new ones".to_owned()
+    } else {
+        format!(
+            "no run can change {}, which its adapter is made for: give the same settings, or another --output_dir",
+            fixed.join(", ")
+        )
+    }
 }
 
 fn list(differences: &[Difference]) -> String {
-    let lines: Vec<_> = differences
-        .iter()
-        .map(|d| format!("{} was {}, now {}", d.name, d.checkpoint, d.current))
-        .collect();
-    lines.join("; ")
+    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// What to do about an error of the file system, where the system's words do not say it.

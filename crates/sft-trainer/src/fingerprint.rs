@@ -12,6 +12,20 @@ use crate::error::Difference;
 /// Settings that a resumed run may change: they never change a byte of the result.
 const FREE: [&str; 4] = ["save_steps", "save_total_limit", "gradient_checkpointing", "sft_version"];
 
+/// What an adapter is: no flag lets a run change it.
+const FIXED: [&str; 7] = [
+    "r",
+    "lora_alpha",
+    "target_modules",
+    "use_rslora",
+    "rank_pattern",
+    "alpha_pattern",
+    "base_parameters",
+];
+
+/// What validation losses must have in common to be compared.
+const VALIDATION: [&str; 2] = ["validation_data", "base_weights"];
+
 /// Named values that decide a run's result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -43,8 +57,14 @@ impl Fingerprint {
                 name: name.clone(),
                 checkpoint: text(self.0.get(name)),
                 current: text(current.0.get(name)),
+                fixed: FIXED.contains(&name.as_str()),
             })
             .collect()
+    }
+
+    /// Whether losses over the validation rows of both can be compared.
+    pub(crate) fn validates_as(&self, other: &Self) -> bool {
+        VALIDATION.iter().all(|&name| self.0.get(name) == other.0.get(name))
     }
 }
 

@@ -1,7 +1,7 @@
 //! metrics.jsonl.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -35,9 +35,29 @@ impl Metrics {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             read => read.context("read", &path)?,
         };
-        files::write_file(&path, lines_until(&old, step))?;
-        let file = OpenOptions::new().append(true).open(&path).context("open", &path)?;
+        Self::create(path, lines_until(&old, step))
+    }
+
+    fn create(path: PathBuf, text: &[u8]) -> Result<Self, TrainError> {
+        files::write_file(&path, text)?;
+        let file = OpenOptions::new().read(true).append(true).open(&path).context("open", &path)?;
         Ok(Self { path, file })
+    }
+
+    /// Whether the file still has its name.
+    pub(crate) fn is_there(&self) -> bool {
+        self.path.is_file()
+    }
+
+    /// Writes the file anew after its name was removed: what is open can still be read, as a rule.
+    pub(crate) fn restore(&mut self) -> Result<(), TrainError> {
+        let mut text = Vec::new();
+        let read = self.file.rewind().and_then(|()| self.file.read_to_end(&mut text));
+        if read.is_err() {
+            text.clear();
+        }
+        *self = Self::create(self.path.clone(), &text)?;
+        Ok(())
     }
 
     /// Adds a line.
@@ -82,6 +102,23 @@ mod tests {
         assert_eq!(keep(2).lines().count(), 3);
         assert!(keep(2).ends_with("2.25}\n"));
         assert_eq!(keep(9).lines().count(), 4);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_whose_name_was_removed_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        let mut metrics = Metrics::open(dir.path(), 0).unwrap();
+        let record = |step| EvalRecord { step, epoch: 1, eval_loss: 1.5 };
+        metrics.append(&record(1)).unwrap();
+        fs::remove_file(&path).unwrap();
+        metrics.append(&record(2)).unwrap();
+        assert!(!metrics.is_there());
+        metrics.restore().unwrap();
+        metrics.append(&record(3)).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 3, "{text}");
     }
 
     #[test]

@@ -119,6 +119,12 @@ impl Progress {
         self.last_evaluation.filter(|evaluation| evaluation.step == self.step)
     }
 
+    /// Losses over other rows are nothing to compare with.
+    pub(crate) fn forget_evaluations(&mut self) {
+        (self.last_evaluation, self.best_evaluation) = (None, None);
+        self.evaluations_without_improvement = 0;
+    }
+
     /// Closes the epoch under way.
     pub(crate) fn finish_epoch(&mut self) -> EpochTotals {
         let mut totals = std::mem::take(&mut self.epoch);

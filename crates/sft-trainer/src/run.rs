@@ -9,12 +9,15 @@ use sft_lora::peft::save_adapter;
 
 use crate::adamw::AdamW;
 use crate::checkpoint::{self, Checkpoint, Contents, Name, State};
+use crate::error::Difference;
 use crate::files::{self, Context};
+use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::run_dir::{FINAL_MODEL, RUN_CONFIG, RunDir, STATS};
+use crate::run_state::check_foreign;
 use crate::stats::{Facts, TrainingStats};
-use crate::{Event, Observer, Outcome, ResumeFrom, TrainError, Trainer};
+use crate::{DataFile, Event, Observer, Outcome, ResumeFrom, TrainError, Trainer};
 
 /// So many steps in a row without a finite loss and norm end the run.
 const MAX_SKIPPED_IN_A_ROW: usize = 5;
@@ -23,6 +26,7 @@ const MAX_SKIPPED_IN_A_ROW: usize = 5;
 pub(crate) struct Run<'a> {
     dir: RunDir,
     observer: &'a mut dyn Observer,
+    data_files: Vec<DataFile>,
     pub(crate) progress: Progress,
     pub(crate) adamw: AdamW,
     pub(crate) metrics: Metrics,
@@ -42,24 +46,27 @@ impl<'a> Run<'a> {
             ResumeFrom::Dir(path) => Some(chosen(path, dir.work())?),
         };
         let weight_decay = trainer.config.weight_decay;
+        let mut changed = false;
         let (progress, adamw, resumed_from) = match checkpoint {
             None => (Progress::default(), AdamW::new(&trainer.parameters, weight_decay), None),
-            Some(Checkpoint { dir: path, state }) => {
+            Some(Checkpoint { dir: path, mut state }) => {
                 let differences = state.run.differences(&trainer.fingerprint);
                 if !differences.is_empty() {
-                    return Err(TrainError::ResumeMismatch { checkpoint: path, differences });
+                    accept(trainer, &path, &mut state, differences, observer)?;
+                    changed = true;
                 }
                 let adamw = checkpoint::restore(&path, &state, &trainer.parameters, weight_decay)?;
                 (state.progress, adamw, Some(path))
             }
         };
         let metrics = Metrics::open(dir.work(), progress.step)?;
-        if resumed_from.is_none() {
+        if resumed_from.is_none() || changed {
             // Last: metrics and settings together mark the directory as a run's.
             let config = dir.work().join(RUN_CONFIG);
             files::write_file(&config, trainer.files.run_config_toml.as_bytes())?;
         }
-        let mut run = Self { dir, observer, progress, adamw, metrics };
+        let data_files = trainer.data_files.clone();
+        let mut run = Self { dir, observer, data_files, progress, adamw, metrics };
         run.remove_later_checkpoints()?;
         let directory = run.dir.work().to_owned();
         run.emit(&Event::RunStarted {
@@ -90,7 +97,9 @@ impl<'a> Run<'a> {
     pub(crate) fn skipped(&mut self) -> Result<(), TrainError> {
         let (step, in_a_row) = (self.progress.step, self.progress.skipped_in_a_row);
         if in_a_row >= MAX_SKIPPED_IN_A_ROW {
-            let checkpoint = usable(self.dir.work())?.pop().map(|(path, _)| path);
+            // Whatever else is wrong, this error is the one to tell.
+            let usable = usable(self.dir.work()).unwrap_or_default();
+            let checkpoint = usable.into_iter().next_back().map(|(path, _)| path);
             return Err(TrainError::NonFinite { step, in_a_row, checkpoint });
         }
         self.warn(&format!("step {step} was skipped: its loss or gradient norm is not finite"));
@@ -99,6 +108,24 @@ impl<'a> Run<'a> {
 
     /// Saves a checkpoint and removes those that are too many.
     pub(crate) fn save(&mut self, trainer: &Trainer, name: Name) -> Result<PathBuf, TrainError> {
+        let warnings: Vec<_> = self.data_files.iter_mut().filter_map(DataFile::warning).collect();
+        for warning in &warnings {
+            self.warn(warning);
+        }
+        let path = self.in_its_folder(trainer, |run| run.write_checkpoint(trainer, name))?;
+        tracing::debug!(path = %path.display(), "checkpoint saved");
+        self.emit(&Event::CheckpointSaved { path: &path });
+        if let Some(limit) = trainer.config.save_total_limit {
+            match self.prune(trainer, limit) {
+                // In a folder that is gone, nothing is too much.
+                Err(_) if !self.is_in_place() => {}
+                pruned => pruned?,
+            }
+        }
+        Ok(path)
+    }
+
+    fn write_checkpoint(&self, trainer: &Trainer, name: Name) -> Result<PathBuf, TrainError> {
         // The lines up to here must outlive a power cut that the checkpoint outlives.
         self.metrics.sync()?;
         let contents = Contents {
@@ -109,19 +136,55 @@ impl<'a> Run<'a> {
             progress: &self.progress,
             run: &trainer.fingerprint,
         };
-        let path = contents.save(self.dir.work(), name)?;
-        tracing::debug!(path = %path.display(), "checkpoint saved");
-        self.emit(&Event::CheckpointSaved { path: &path });
-        if let Some(limit) = trainer.config.save_total_limit {
-            self.prune(limit)?;
+        contents.save(self.dir.work(), name)
+    }
+
+    /// Writes something into the run's folder. Where somebody has removed that, or does so meanwhile, it is made again: what
+    /// is in memory is worth more than an error.
+    fn in_its_folder<T>(
+        &mut self,
+        trainer: &Trainer,
+        write: impl Fn(&Self) -> Result<T, TrainError>,
+    ) -> Result<T, TrainError> {
+        self.restore_folder(trainer)?;
+        match write(self) {
+            Err(_) if !self.is_in_place() => {
+                self.restore_folder(trainer)?;
+                write(self)
+            }
+            written => written,
         }
-        Ok(path)
+    }
+
+    /// Whether the folder has what a run leaves there before its first step.
+    fn is_in_place(&self) -> bool {
+        self.metrics.is_there() && self.dir.work().join(RUN_CONFIG).is_file()
+    }
+
+    fn restore_folder(&mut self, trainer: &Trainer) -> Result<(), TrainError> {
+        self.dir.restore()?;
+        if self.is_in_place() {
+            return Ok(());
+        }
+        let work = self.dir.work().to_owned();
+        if !self.metrics.is_there() {
+            // Whoever took the place may have put something of theirs there.
+            check_foreign(&work)?;
+            self.metrics.restore()?;
+        }
+        files::write_file(&work.join(RUN_CONFIG), trainer.files.run_config_toml.as_bytes())?;
+        self.warn(&format!(
+            "files of this run in {} were removed while it was going on: the folder is made again from what is in memory; \
+             earlier checkpoints that were removed are lost",
+            work.display()
+        ));
+        Ok(())
     }
 
     /// Removes the oldest checkpoints beyond `limit`, but neither the newest nor the best.
-    fn prune(&mut self, limit: usize) -> Result<(), TrainError> {
+    fn prune(&mut self, trainer: &Trainer, limit: usize) -> Result<(), TrainError> {
         let checkpoints = usable(self.dir.work())?;
-        let best = best(&checkpoints).map(|(path, _)| path);
+        let best = best(&checkpoints, &trainer.fingerprint).map(|(path, _)| path);
         let surplus = checkpoints.len().saturating_sub(limit);
         let (_newest, older) = checkpoints.split_last().unzip();
         let removable = older
@@ -155,8 +218,9 @@ impl<'a> Run<'a> {
     ///
     /// With early stopping the final model has the weights of the best evaluation, otherwise those of the last step.
     pub(crate) fn complete(mut self, trainer: &Trainer) -> Result<Outcome, TrainError> {
+        self.restore_folder(trainer)?;
         let checkpoints = usable(self.dir.work())?;
-        let best = best(&checkpoints);
+        let best = best(&checkpoints, &trainer.fingerprint);
         let (mut final_model, mut final_model_step) = ("last step", self.progress.step);
         if let Some(evaluation) = self
             .progress
@@ -177,10 +241,6 @@ impl<'a> Run<'a> {
         if let Some(reason) = divergence(&self.progress, final_model_step, &tensors)? {
             return Err(TrainError::Diverged { path: work, reason });
         }
-        files::publish_dir(&work.join(FINAL_MODEL), |dir| {
-            save_adapter(dir, &trainer.peft, &tensors)?;
-            trainer.artifacts.write(dir)
-        })?;
         let stats = TrainingStats::new(
             &self.progress,
             Facts {
@@ -193,15 +253,48 @@ impl<'a> Run<'a> {
                 memory: trainer.memory,
             },
         );
-        self.metrics.sync()?;
         let path = work.join(STATS);
         let json = serde_json::to_string_pretty(&stats);
         let json = json.map_err(|source| TrainError::Json { path: path.clone(), source })? + "\n";
-        files::write_file(&path, json.as_bytes())?;
+        self.in_its_folder(trainer, |run| {
+            files::publish_dir(&work.join(FINAL_MODEL), |dir| {
+                save_adapter(dir, &trainer.peft, &tensors)?;
+                trainer.artifacts.write(dir)
+            })?;
+            run.metrics.sync()?;
+            files::write_file(&path, json.as_bytes())
+        })?;
         let final_model = self.dir.finish()?;
         self.observer.event(&Event::FinalModel { path: &final_model, step: final_model_step });
         Ok(Outcome::Completed { final_model, stats })
     }
+}
+
+/// Goes on from a checkpoint that was written with other settings or data, where that is asked for and possible.
+fn accept(
+    trainer: &Trainer,
+    checkpoint: &Path,
+    state: &mut State,
+    differences: Vec<Difference>,
+    observer: &mut dyn Observer,
+) -> Result<(), TrainError> {
+    let checkpoint = checkpoint.to_owned();
+    if !trainer.allow_changes || differences.iter().any(|difference| difference.fixed) {
+        return Err(TrainError::ResumeMismatch { checkpoint, differences });
+    }
+    let (step, total_steps) = (state.progress.step, trainer.plan.total_steps);
+    // At the very end of a run whose last epoch is closed, its final model may still be missing.
+    if step > total_steps || step == total_steps && state.progress.epoch.steps > 0 {
+        return Err(TrainError::NothingLeft { checkpoint, step, total_steps });
+    }
+    for difference in &differences {
+        let message = format!("{difference}: from step {step} on, this run takes the new one");
+        observer.event(&Event::Warning { message: &message });
+    }
+    if !state.run.validates_as(&trainer.fingerprint) {
+        state.progress.forget_evaluations();
+    }
+    Ok(())
 }
 
 /// The newest checkpoint that is whole; damaged ones are skipped with a warning, but not if there is no other.
@@ -248,14 +341,18 @@ fn usable(work: &Path) -> Result<Vec<(PathBuf, State)>, TrainError> {
     Ok(checkpoints.into_iter().filter_map(|(path, state)| Some((path, state?))).collect())
 }
 
-/// The checkpoint saved at the evaluation with the lowest loss; the earlier of equals.
-fn best(checkpoints: &[(PathBuf, State)]) -> Option<&(PathBuf, State)> {
+/// The checkpoint saved at the evaluation with the lowest loss; the earlier of equals. Losses that cannot be compared with
+/// those of the run as it is now do not count.
+fn best<'a>(
+    checkpoints: &'a [(PathBuf, State)],
+    run: &Fingerprint,
+) -> Option<&'a (PathBuf, State)> {
     let loss = |(_, state): &(PathBuf, State)| {
         state
             .progress
             .current_evaluation()
             .map(|evaluation| evaluation.loss)
-            .filter(|loss| loss.is_finite())
+            .filter(|loss| loss.is_finite() && state.run.validates_as(run))
     };
     let evaluated =
         checkpoints.iter().filter_map(|checkpoint| Some((loss(checkpoint)?, checkpoint)));

@@ -3,11 +3,11 @@
 //! A run writes into the output directory itself; if a finished run lies there, into `next_run/` beneath it,
 //! and takes the finished run's place when it is complete. A finished run is thus never mixed with another.
 
-use std::fs::{self, File, TryLockError};
-use std::io::ErrorKind;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::files::{self, Context};
+use crate::lock::Lock;
 use crate::run_state::{RunState, check_foreign, inspect, is_finished, run_entries};
 use crate::{ResumeFrom, TrainError};
 
@@ -21,14 +21,13 @@ pub(crate) const RUN_CONFIG: &str = "run_config.toml";
 pub(crate) const NEXT_RUN: &str = "next_run";
 /// A complete run whose predecessor has been moved away, so that its files can move up.
 const PROMOTED: &str = ".promoted_run";
-const LOCK: &str = ".sft-lock";
 
 /// The directory of one run, held by this process alone.
 #[derive(Debug)]
 pub(crate) struct RunDir {
     root: PathBuf,
     work: PathBuf,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// What an output directory holds. A replacement that was complete when it was killed is made good first.
@@ -67,12 +66,21 @@ impl RunDir {
         fs::create_dir_all(&work)
             .map_err(|source| TrainError::OutputDir { path: work.clone(), source })?;
         files::remove_leftovers(&work)?;
-        Ok(Some(Self { root: root.into(), work, _lock: lock }))
+        Ok(Some(Self { root: root.into(), work, lock }))
     }
 
     /// Where the run's files are until it is complete.
     pub(crate) fn work(&self) -> &Path {
         &self.work
+    }
+
+    /// Makes the directory again where it has been removed under the run, and takes it anew.
+    pub(crate) fn restore(&mut self) -> Result<(), TrainError> {
+        if !self.lock.is_held() {
+            self.lock = Lock::take(&self.root)?;
+        }
+        fs::create_dir_all(&self.work)
+            .map_err(|source| TrainError::OutputDir { path: self.work.clone(), source })
     }
 
     /// Ends a run whose files are complete: it takes its place, and its final model's path is returned.
@@ -113,39 +121,4 @@ fn move_all(paths: &[PathBuf], into: &Path) -> Result<(), TrainError> {
         fs::rename(path, &target).context("move a file to", &target)?;
     }
     Ok(())
-}
-
-/// The directory is this process's until the value is dropped; the system releases it when the process is killed.
-#[derive(Debug)]
-struct Lock {
-    path: PathBuf,
-    _file: File,
-}
-
-impl Lock {
-    /// Makes the directory where it is missing, and takes it. This is also the test that it can be written to.
-    fn take(root: &Path) -> Result<Self, TrainError> {
-        let fail = |path: &Path| {
-            let path = path.to_owned();
-            |source| TrainError::OutputDir { path, source }
-        };
-        fs::create_dir_all(root).map_err(fail(root))?;
-        let path = root.join(LOCK);
-        let file = File::create(&path).map_err(fail(&path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(TrainError::InUse { path: root.into() }),
-            // A file system without locks: go on without.
-            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(source)) => return Err(fail(&path)(source)),
-        }
-        Ok(Self { path, _file: file })
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Only the name goes here; a leftover file locks nothing.
-        let _ = fs::remove_file(&self.path);
-    }
 }

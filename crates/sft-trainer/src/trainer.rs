@@ -21,41 +21,9 @@ use crate::progress::{Evaluation, Progress};
 use crate::run::Run;
 use crate::run_dir::RunDir;
 use crate::{
-    Event, Observer, Plan, RunFiles, Schedule, StepRecord, StopFlag, TrainConfig, TrainError,
-    TrainingStats, memory,
+    DataFile, Event, Observer, Outcome, Plan, ResumeFrom, RunFiles, Schedule, StepRecord, StopFlag,
+    TrainConfig, TrainError, memory,
 };
-
-/// What to resume.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ResumeFrom {
-    /// Nothing: a new run. Refused where the output directory holds an unfinished one.
-    #[default]
-    Fresh,
-    /// The newest valid checkpoint of the output directory; without one, a new run.
-    Auto,
-    /// This checkpoint of the output directory; later ones of the run are removed.
-    Dir(PathBuf),
-}
-
-/// How a run ended.
-#[expect(clippy::large_enum_variant, reason = "a run has one")]
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// Every step is done.
-    Completed {
-        /// Directory of the final adapter.
-        final_model: PathBuf,
-        /// What training_stats.json says.
-        stats: TrainingStats,
-    },
-    /// The stop flag was set.
-    Stopped {
-        /// The checkpoint to go on from.
-        checkpoint: PathBuf,
-    },
-    /// The run to resume was complete before; nothing was changed.
-    AlreadyFinished,
-}
 
 /// Trains the adapters of a model.
 ///
@@ -74,6 +42,8 @@ pub struct Trainer {
     pub(crate) plan: Plan,
     pub(crate) fingerprint: Fingerprint,
     recompute: Recompute,
+    pub(crate) allow_changes: bool,
+    pub(crate) data_files: Vec<DataFile>,
     /// What the run was planned to take.
     pub(crate) memory: Option<MemoryPlan>,
     order: Permutation,
@@ -145,6 +115,8 @@ impl Trainer {
         let again = config.gradient_checkpointing;
         Ok(Self {
             recompute: if again { Recompute::All } else { Recompute::None },
+            allow_changes: false,
+            data_files: Vec::new(),
             memory: None,
             config,
             model,
@@ -166,6 +138,18 @@ impl Trainer {
     pub fn follow(&mut self, plan: MemoryPlan) {
         self.recompute = plan.recompute();
         self.memory = Some(plan);
+    }
+
+    /// Lets a resumed run go on with other settings and data than its checkpoint was written with, but for what its adapter is
+    /// made for. Each difference is told as a warning.
+    pub fn allow_changes(&mut self) {
+        self.allow_changes = true;
+    }
+
+    /// Looks after the files that the examples came from: when a checkpoint is saved, a change of theirs is told as a
+    /// warning.
+    pub fn watch(&mut self, files: Vec<DataFile>) {
+        self.data_files = files;
     }
 
     /// Steps and epochs of the run.
@@ -334,7 +318,7 @@ impl Trainer {
             let totals = run.progress.finish_epoch();
             let event = Event::EpochFinished {
                 epoch: run.progress.epochs.len(),
-                epochs: self.plan.epochs,
+                epochs: self.plan.epochs.max(run.progress.epochs.len()),
                 train_loss: totals.train_loss(),
                 val_loss: totals.evaluation.map(|evaluation| evaluation.loss),
                 seconds: totals.seconds,

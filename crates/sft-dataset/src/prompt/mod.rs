@@ -5,6 +5,7 @@ mod border;
 mod chat;
 mod choice;
 mod jinja;
+mod precompiled;
 mod python;
 mod template;
 mod text;

@@ -1,6 +1,6 @@
 //! Text to ids, where control strings are control tokens in the template and text elsewhere.
 
-use super::added_tokens::AddedTokens;
+use super::{added_tokens::AddedTokens, precompiled};
 use std::ops::Range;
 use tokenizers::models::bpe::BPE;
 use tokenizers::tokenizer::{Model, Normalizer, PreTokenizer};
@@ -40,6 +40,7 @@ pub(super) struct TextEncoder {
 impl TextEncoder {
     /// Reads a `tokenizer.json`.
     pub(super) fn from_json(bytes: &[u8]) -> tokenizers::Result<Self> {
+        precompiled::check(bytes)?;
         // The library tries one kind of model after the other on a copy of the file as a tree, which
         // takes several times as long as knowing the kind. Nearly every file's is BPE.
         let tokenizer = match serde_json::from_slice::<BpeTokenizer>(bytes) {

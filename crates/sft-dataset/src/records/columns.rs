@@ -1,7 +1,7 @@
 //! The header: which columns are there, and what to rename if one is not.
 
 use crate::DatasetError;
-use crate::error::shortened;
+use crate::shown;
 use csv::StringRecord;
 use std::path::Path;
 
@@ -38,7 +38,7 @@ fn remedy(header: &StringRecord, missing: &[&str]) -> String {
         }
     }
     let rename = |name: &str| match look_alike(header, name) {
-        Some(found) => format!("rename `{}` to `{name}`", shortened(found)),
+        Some(found) => format!("rename `{found}` to `{name}`"),
         None => format!("rename the column that holds it to `{name}`"),
     };
     missing.iter().map(|name| rename(name)).collect::<Vec<_>>().join(", ")
@@ -47,6 +47,8 @@ fn remedy(header: &StringRecord, missing: &[&str]) -> String {
 /// A column that differs only in case, or that has the name's last word: `Note` for `clinical_note`.
 fn look_alike<'a>(header: &'a StringRecord, name: &str) -> Option<&'a str> {
     let word = name.rsplit('_').next().unwrap_or(name);
-    let similar = |wanted: &str| header.iter().find(|h| h.to_lowercase().contains(wanted));
+    let similar = |wanted: &str| {
+        header.iter().find(|h| h.to_lowercase().contains(wanted) && shown::is_column(h))
+    };
     similar(name).or_else(|| similar(word))
 }

@@ -1,7 +1,7 @@
 //! What a CSV file held, in numbers and in lines for people.
 
 use super::dataset::Record;
-use crate::error::counted;
+use crate::shown;
 use std::collections::BTreeMap;
 
 /// How many rows a printed line lists; the data has them all.
@@ -65,7 +65,8 @@ impl CsvReport {
 
     /// The report as lines to print. They show ids and line numbers, never text of a note.
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!("{} rows; labels: {}", self.rows, counted(&self.labels))];
+        let mut lines =
+            vec![format!("{} rows; labels: {}", self.rows, shown::labels(&self.labels))];
         if !self.dropped.is_empty() {
             let rows = self.dropped.iter().map(|row| {
                 let what = match (row.empty_note, row.empty_summary) {
@@ -73,15 +74,14 @@ impl CsvReport {
                     (true, false) => "note",
                     _ => "summary",
                 };
-                format!("line {} (id {}, empty {what})", row.line, row.id)
+                format!("line {} (id {}, empty {what})", row.line, shown::id(&row.id))
             });
             lines.push(format!("dropped {}: {}", self.dropped.len(), capped(rows)));
         }
         if !self.duplicate_ids.is_empty() {
-            let ids = self
-                .duplicate_ids
-                .iter()
-                .map(|duplicate| format!("{} (lines {})", duplicate.id, joined(&duplicate.lines)));
+            let ids = self.duplicate_ids.iter().map(|duplicate| {
+                format!("{} (lines {})", shown::id(&duplicate.id), joined(&duplicate.lines))
+            });
             lines.push(format!("duplicate ids, kept: {}", capped(ids)));
         }
         if !self.duplicate_pairs.is_empty() {

@@ -41,6 +41,9 @@ impl Table {
         let mut header = StringRecord::from_byte_record(record.clone())
             .map_err(|_| bad_utf8(path, data, "(header)"))?;
         header.trim();
+        if header.iter().any(|name| name.contains('\0')) {
+            return Err(binary(path));
+        }
         // A header that swallows the file, and only then a header with wrong names.
         let quotes = check_quotes(path, data);
         if !matches!(quotes, Err(DatasetError::UnclosedQuote { .. })) {
@@ -90,12 +93,18 @@ fn refuse_other_formats(path: &Path, bytes: &[u8]) -> Result<(), DatasetError> {
     } else if (even == 0 && odd > half) || (odd == 0 && even > half) {
         UTF16
     } else {
-        (
-            "a binary file (it contains NUL bytes)",
-            "give the CSV file it was made from, or export it as \"CSV UTF-8\"",
-        )
+        // A NUL in a cell is a character like others.
+        return Ok(());
     };
     Err(DatasetError::NotText { path: path.into(), format, remedy })
+}
+
+fn binary(path: &Path) -> DatasetError {
+    DatasetError::NotText {
+        path: path.into(),
+        format: "a binary file (it begins with NUL bytes)",
+        remedy: "give the CSV file it was made from, or export it as \"CSV UTF-8\"",
+    }
 }
 
 /// Line numbers of rows. `csv::Position::line` cannot be used: it counts from where the reader

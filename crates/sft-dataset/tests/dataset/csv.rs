@@ -93,7 +93,9 @@ fn labels_are_folded_counted_and_reported() {
         data.report.labels.iter().map(|(label, &count)| (label.as_str(), count)).collect();
     assert_eq!(labels, [("", 1), ("factual", 3), ("ähnlich", 1)]);
     assert_eq!(data.factual().count(), 3);
-    assert_eq!(data.report.lines(), ["5 rows; labels: (empty) 1, factual 3, ähnlich 1"]);
+    let lines = data.report.lines();
+    assert!(lines[0].starts_with("5 rows; labels: (empty) 1, factual 3, other texts 1 (of 7 ch"));
+    assert_eq!(lines.len(), 1);
 }
 
 #[test]
@@ -218,8 +220,8 @@ fn a_quote_that_is_not_doubled_is_an_error() {
 fn a_file_without_a_header_does_not_print_its_notes() {
     let note = "Pátient Jane Doe was admitted with fever, cough and a rash, and sent home";
     let message = file(format!("1,\"{note}\",s,factual\n")).error().to_string();
-    assert!(message.contains("Pátient Jane Doe was admitted with fever...`"), "{message}");
-    assert!(!message.contains("cough"), "{message}");
+    assert!(message.contains("(a text of 73 characters)"), "{message}");
+    assert!(!message.contains("Jane") && !message.contains("fever"), "{message}");
     let wide = file(format!("my clinical_note {note},{}\n", "x,".repeat(20))).error().to_string();
     assert!(wide.contains("and 14 more") && !wide.contains("fever"), "{wide}");
 }
@@ -303,6 +305,44 @@ fn other_formats_are_recognised() {
         assert!(matches!(error, DatasetError::NotText { .. }), "{error}");
         assert!(error.to_string().contains(format), "{error}");
     }
+}
+
+#[test]
+fn a_nul_in_a_cell_is_text() {
+    let data =
+        file("id,clinical_note,model_summary,label\n1,a\0b,\0s,factual\n2,n,s,factual\n").read();
+    assert_eq!(data.records[0].clinical_note, "a\0b");
+    assert_eq!(data.records[0].model_summary, "\0s");
+    let rows = read_notes(&file("clinical_note\na\0b\n").path()).unwrap();
+    assert_eq!(rows[0].clinical_note, "a\0b");
+    let header = file("id,clinical_note,model_summary,label\0\n1,a,s,factual\n").error();
+    assert!(header.to_string().contains("binary"), "{header}");
+}
+
+#[test]
+fn shifted_columns_and_missing_headers_show_no_cells() {
+    let note = "Seen with Zebrafinch for days.";
+    for rows in [
+        // No header: the first row is taken for one.
+        format!("1,{note},Zebrafinch it is.,factual\n"),
+        "1,\"Note: Zebrafinch\",Label Zebrafinch 3,factual\n".to_owned(),
+        // A note for a label.
+        format!("id,label,model_summary,clinical_note\n1,{note},s,factual\n"),
+    ] {
+        let error = match Dataset::read_csv(&file(&rows).path()) {
+            Ok(data) => data.factual_records().unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(!error.to_string().contains("Zebrafinch"), "{error}");
+        assert!(error.to_string().contains("characters"), "{error}");
+    }
+    // A note for an id, in rows that are dropped or that are there twice.
+    let rows = format!(
+        "clinical_note,id,model_summary,label\n,{note},s,factual\nn,{note},s,factual\nm,{note},s,factual\n"
+    );
+    let lines = file(rows).read().report.lines().join("; ");
+    assert!(lines.contains("duplicate ids") && lines.contains("dropped 1"), "{lines}");
+    assert!(!lines.contains("Zebrafinch"), "{lines}");
 }
 
 #[test]
