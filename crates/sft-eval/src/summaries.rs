@@ -64,7 +64,8 @@ pub struct Judged {
     pub audit: Audit,
     /// The facts of the answer against those of the first reference.
     pub facts: Option<Overlap>,
-    /// It ended, says nothing that the note does not support, and has every fact of a reference.
+    /// It ended, has the form of the references, says nothing that the note does not support, and
+    /// leaves out no fact of a reference.
     pub faithful: Option<bool>,
     /// It is complete and supported by the sidecar's count; none without a sidecar.
     pub complete_and_supported: Option<bool>,
@@ -105,7 +106,8 @@ pub struct SummaryFigures {
     pub fact_precision: Option<Interval>,
     /// Share of a reference's facts that its summary has.
     pub fact_recall: Option<Interval>,
-    /// Share of summaries that ended, say nothing unsupported and have every fact of a reference.
+    /// Share of summaries that ended, have the form of the references, say nothing unsupported and
+    /// leave out no fact of a reference. An echo of the note is grounded, but has another form.
     pub faithful: Option<Interval>,
     /// Share of summaries that are complete and supported by the sidecar's count.
     pub complete_and_supported: Option<Interval>,
@@ -189,7 +191,7 @@ impl EvalNote {
         let summary = answer.summary.as_str();
         let first = self.references.first().map(String::as_str);
         let audit = auditor.check(&self.note, summary);
-        let grounded = answer.ended && audit.unsupported.is_empty();
+        let grounded = answer.ended && in_format && audit.unsupported.is_empty();
         let scores = self.references.iter().map(|reference| {
             let scores = rouge(reference, summary, true);
             [scores.rouge1.f1, scores.rouge2.f1, scores.rouge_l.f1]

@@ -124,8 +124,19 @@ fn a_table_without_json() {
 fn summaries_are_judged_and_rows_and_pairs_are_written() {
     let folder = workplace();
     let path = folder.path();
-    let files = ["--evaluate_rows", "measured.csv", "--export_preferences", "pairs.jsonl"];
-    let figures = object(&evaluate(path, "adapter", &[&files[..], &["--compare", "base", "--json"]].concat()));
+    let files = [
+        "--evaluate_rows",
+        "measured.csv",
+        "--export_preferences",
+        "pairs.jsonl",
+        "--max_new_tokens",
+        "8",
+    ];
+    let figures = object(&evaluate(
+        path,
+        "adapter",
+        &[&files[..], &["--compare", "base", "--json"]].concat(),
+    ));
     let summaries = &figures["summaries"];
     assert_eq!((&summaries["notes"], &summaries["with_reference"]), (&3.into(), &2.into()));
     for key in ["rouge_l", "eos_rate", "copy_rate", "repetition", "grounded", "faithful"] {
@@ -169,7 +180,8 @@ fn summaries_are_judged_and_rows_and_pairs_are_written() {
     assert_eq!(labelled[0]["prompt"], prompt.as_str());
     assert_eq!(labelled[0]["chosen"].as_str().unwrap().trim(), "fever with cough");
     let logps = labelled[0]["ref_chosen_logps"].as_f64().unwrap();
-    let losses = [column("loss_per_token")[0], column("target_tokens")[0]].map(|text| number(&text));
+    let losses =
+        [column("loss_per_token")[0], column("target_tokens")[0]].map(|text| number(&text));
     assert!((logps + losses[0] * losses[1]).abs() < 1e-9);
 }
 
@@ -184,7 +196,8 @@ fn scores_only_writes_no_summary() {
 fn a_threshold_that_is_missed_has_a_status_of_its_own() {
     let folder = workplace();
     let gate = |flags: &[&str]| {
-        let all = [&["--model_path", "adapter", "--evaluate", "rows.csv", "--json"], flags].concat();
+        let all =
+            [&["--model_path", "adapter", "--evaluate", "rows.csv", "--json"], flags].concat();
         infer(folder.path(), &all)
     };
     let (status, stdout, stderr) = gate(&["--min_auroc", "0", "--min_eos_rate", "0"]);
@@ -193,7 +206,11 @@ fn a_threshold_that_is_missed_has_a_status_of_its_own() {
     let (status, stdout, stderr) = gate(&["--min_rouge_l", "1.01", "--min_auroc", "1.5"]);
     assert_eq!(status, 3, "{stderr}");
     assert!(object(&stdout)["auroc"].is_number(), "the figures come all the same");
-    assert!(stderr.contains("is below --min-rouge-l 1.01; ") || stderr.contains("is below --min-auroc 1.5;"), "{stderr}");
+    assert!(
+        stderr.contains("is below --min-rouge-l 1.01; ")
+            || stderr.contains("is below --min-auroc 1.5;"),
+        "{stderr}"
+    );
     let (status, _, stderr) = gate(&["--scores_only", "--min_grounded", "0.1"]);
     assert!(status == 3 && stderr.contains("nothing was measured for --min-grounded"), "{stderr}");
 }

@@ -32,7 +32,13 @@ pub(super) fn write(
         .map(|(chosen, rejected)| (chosen, rejected, Source::Labels))
         .collect();
 
-    let own = own_summaries(dataset, yardstick, model);
+    let mut own = own_summaries(dataset, yardstick, model);
+    let found = own.len();
+    let fits =
+        whole_prompts(own.iter().map(|(_, record)| record), prompts, generator.max_length())?;
+    let mut place = 0..;
+    own.retain(|_| place.next().is_some_and(|place| fits.contains(&place)));
+    let mut left_out = found - own.len();
     if !own.is_empty() {
         let first = records.len();
         let scored = Dataset {
@@ -49,7 +55,6 @@ pub(super) fn write(
     }
 
     let whole = whole_prompts(&records, prompts, generator.max_length())?;
-    let mut left_out = 0;
     for (chosen, rejected, source) in pairs {
         let (Some(&ref_chosen_logps), Some(&ref_rejected_logps), true) = (
             likelihoods.get(&chosen),
@@ -114,13 +119,13 @@ fn own_summaries(
 }
 
 /// The records that fit without being cut.
-fn whole_prompts(
-    records: &[Record],
+fn whole_prompts<'r>(
+    records: impl IntoIterator<Item = &'r Record>,
     prompts: &PromptTokenizer,
     max_length: usize,
 ) -> Result<BTreeSet<usize>, Error> {
     let mut whole = BTreeSet::new();
-    for (place, record) in records.iter().enumerate() {
+    for (place, record) in records.into_iter().enumerate() {
         let encoded =
             prompts.example(record, place as u64, max_length).map_err(Error::EvaluationCsv)?;
         if matches!(encoded, sft_dataset::Encoded::Fits { tokens_cut: 0, .. }) {

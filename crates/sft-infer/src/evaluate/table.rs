@@ -74,7 +74,7 @@ const MEANS: &[(&str, Mean)] = &[
     ("facts: precision", |s| s.fact_precision),
     ("facts: recall", |s| s.fact_recall),
     ("grounded in the note", |s| s.grounded),
-    ("faithful: grounded, nothing left out", |s| s.faithful),
+    ("faithful: form, grounded, complete", |s| s.faithful),
     ("complete and supported (sidecar)", |s| s.complete_and_supported),
 ];
 
