@@ -296,7 +296,7 @@ mod tests {
     fn rows_of_one_note_are_drawn_together() {
         let of = Bootstrap { resamples: 400, seed: 3 };
         // five rows a note, all but equal: drawn one by one they would seem five times as many
-        let mut sample = |random: &mut SplitMix64, by_note: bool| {
+        let sample = |random: &mut SplitMix64, by_note: bool| {
             let mut values = Vec::new();
             for _ in 0..40 {
                 let note = normal(random);

@@ -1,5 +1,5 @@
 //! The grounding audit: clinical English case by case, and planted corruptions by the hundred.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod corrupt;
 
@@ -232,6 +232,88 @@ fn kinds(what: Planted) -> &'static [Kind] {
         Planted::Medication => &[Kind::Medication],
         Planted::Finding => &[Kind::Finding],
     }
+}
+
+#[test]
+fn odd_text_is_read_without_a_panic_and_with_places_in_it() {
+    const PIECES: &[&str] = &[
+        " ",
+        "\n",
+        ".",
+        ",",
+        ":",
+        "?",
+        "no ",
+        "No, ",
+        "fever",
+        "L ",
+        "R",
+        " n/v/d ",
+        "w/o",
+        "3/4/98",
+        "3/4/",
+        "2019-03-04",
+        "one thousand ",
+        "twenty ",
+        "oh ",
+        "point ",
+        "and a half ",
+        "out of ",
+        "10",
+        "1e9",
+        "99999999999999999999",
+        " mg",
+        "℃",
+        "é",
+        "İ",
+        "ß",
+        "🩺",
+        "\u{301}",
+        "«",
+        "'s ",
+        "80s",
+        "12:30",
+        "#1",
+        "(2)",
+        "C T ",
+        "both ",
+        "left",
+        " knee",
+        "pain in ",
+        "Doctor: ",
+        "Patient: ",
+        "any ",
+        "if ",
+        "mother ",
+        "aspirin ",
+        "severe ",
+        "not ",
+        "May ",
+        "x3",
+        "<",
+        "5/0",
+        "0/0 ",
+    ];
+    let (auditor, mut random) = (auditor(), Random(7));
+    for _ in 0..3000 {
+        let mut text = || -> String {
+            let length = random.below(14);
+            (0..length).map(|_| PIECES[random.below(PIECES.len())]).collect()
+        };
+        let (note, summary) = (text(), text());
+        flags(&auditor, &note, &summary);
+        // what a note says of itself, it supports, but where it contradicts itself
+        let own = flags(&auditor, &note, &note);
+        let hard = |kind: &Kind| {
+            matches!(
+                kind,
+                Kind::Medication | Kind::Finding | Kind::Procedure | Kind::Date | Kind::Side
+            )
+        };
+        assert!(!own.iter().any(|(kind, _)| hard(kind)), "{note:?}: {own:?}");
+    }
+    let long = "one thousand no fever, ".repeat(20_000);
+    assert!(auditor.check(&long, "No fever.").unsupported.is_empty());
 }
 
 #[test]

@@ -6,8 +6,7 @@ use crate::findings::tokens::{Kind, Token, tokens};
 
 /// The words of a text; every one has the bytes of the text that it was read from.
 pub(crate) fn read(text: &str) -> Vec<Token> {
-    let mut words = expand(text, joined(text, tokens(text)));
-    spoken::numbers(&mut words);
+    let mut words = spoken::numbers(expand(text, joined(text, tokens(text))));
     for word in &mut words {
         word.stem = fold(&word.stem);
     }
