@@ -78,7 +78,7 @@ impl Bootstrap {
     }
 
     /// The share of the pairs of a positive and a negative row in which the positive one has the
-    /// higher score, a tie counting half, as [`auroc`](crate::auroc) counts them. A resample that has rows of
+    /// higher score, a tie counting half, as [`auroc`](crate::auroc()) counts them. A resample that has rows of
     /// one sort alone is left out.
     ///
     /// `None` where a score is NaN, one sort is missing, or the lengths differ.

@@ -161,11 +161,15 @@ fn a_summary_against_a_reference_has_precision_and_recall() {
 }
 
 fn factual() -> Vec<Record> {
+    records().into_iter().filter(Record::is_factual).collect()
+}
+
+fn records() -> Vec<Record> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/phase1_data/sft");
     let mut rows = Vec::new();
     for name in ["test", "val", "train"] {
         let set = Dataset::read_csv(&folder.join(format!("{name}_set_processed.csv"))).unwrap();
-        rows.extend(set.factual().cloned());
+        rows.extend(set.records);
     }
     rows
 }
@@ -221,6 +225,25 @@ fn planted_corruptions_are_found_and_nothing_else_is() {
         println!("{what:?}: recall {recall:.3}, precision {precision:.3} of {planted}");
         assert!(recall >= 0.95, "{what:?}: {recall}; missed: {missed:#?}");
         assert!(precision >= 0.95, "{what:?}: {precision}");
+    }
+}
+
+#[test]
+fn the_hallucinated_summaries_of_the_sample_are_flagged() {
+    let auditor = auditor();
+    let mut types = BTreeMap::<String, (usize, usize)>::new();
+    for row in records().iter().filter(|row| !row.is_factual()) {
+        let audit = auditor.check(&row.clinical_note, &row.model_summary);
+        let (found, rows) = types.entry(row.hallucination_type.clone()).or_default();
+        *found += usize::from(!audit.unsupported.is_empty());
+        *rows += 1;
+    }
+    println!("{types:?}");
+    let (found, rows) = types.values().fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    assert!(rows > 400 && found * 100 >= rows * 95, "{found} of {rows}: {types:?}");
+    // findings that are in no list are not judged
+    for (name, (found, rows)) in types {
+        assert!(found * 100 >= rows * 90, "{name}: {found} of {rows}");
     }
 }
 
