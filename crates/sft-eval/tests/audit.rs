@@ -61,6 +61,14 @@ fn what_the_note_supports_in_other_words_is_not_flagged() {
         ("CT: no evidence of haemorrhage, mass or infarct.", "CT showed no hemorrhage or mass."),
         ("1. Asthma\n2. Gout", "1. Asthma. 2. Gout."),
         ("Doctor: You had the C T scan and the M R I.", "CT scan and MRI were done."),
+        (
+            "67 y/o M p/w 3d of SOB. Lantus 20U qHS. PCN allergy. HFrEF.",
+            "67-year-old with shortness of breath for 3 days and heart failure. Insulin glargine 20 units at bedtime. Allergy to penicillin.",
+        ),
+        (
+            "34F, L flank pain. Renal US: 4 mm stone.",
+            "34-year-old with left flank pain. Ultrasound showed a 4 mm stone.",
+        ),
         ("No relief with ibuprofen. Pain is six out of ten.", "Takes ibuprofen. Pain 6/10."),
     ] {
         assert_eq!(flags(&auditor, note, summary), [], "{note} | {summary}");
