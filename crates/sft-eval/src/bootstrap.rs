@@ -78,7 +78,7 @@ impl Bootstrap {
     }
 
     /// The share of the pairs of a positive and a negative row in which the positive one has the
-    /// higher score, a tie counting half, as [`auroc`](crate::auroc) counts them. A resample that has rows of
+    /// higher score, a tie counting half, as [`auroc`](crate::auroc()) counts them. A resample that has rows of
     /// one sort alone is left out.
     ///
     /// `None` where a score is NaN, one sort is missing, or the lengths differ.
@@ -296,7 +296,7 @@ mod tests {
     fn rows_of_one_note_are_drawn_together() {
         let of = Bootstrap { resamples: 400, seed: 3 };
         // five rows a note, all but equal: drawn one by one they would seem five times as many
-        let mut sample = |random: &mut SplitMix64, by_note: bool| {
+        let sample = |random: &mut SplitMix64, by_note: bool| {
             let mut values = Vec::new();
             for _ in 0..40 {
                 let note = normal(random);

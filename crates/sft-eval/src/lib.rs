@@ -5,7 +5,7 @@
 //! model beside its base. The score of a summary is its mean log-likelihood per target token, its
 //! EOS included, given the prompt.
 //!
-//! Of texts alone: [`rouge`] against a reference, [`quality`] (length, copying, repetition),
+//! Of texts alone: [`rouge()`] against a reference, [`quality()`] (length, copying, repetition),
 //! [`audit`] (what does the note not support?), and [`Bootstrap`] for the intervals of any of these.
 //! [`findings`] counts whether generated summaries are complete and supported.
 #![forbid(unsafe_code)]

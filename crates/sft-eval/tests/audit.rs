@@ -1,5 +1,5 @@
 //! The grounding audit: clinical English case by case, and planted corruptions by the hundred.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod corrupt;
 
@@ -61,6 +61,14 @@ fn what_the_note_supports_in_other_words_is_not_flagged() {
         ("CT: no evidence of haemorrhage, mass or infarct.", "CT showed no hemorrhage or mass."),
         ("1. Asthma\n2. Gout", "1. Asthma. 2. Gout."),
         ("Doctor: You had the C T scan and the M R I.", "CT scan and MRI were done."),
+        (
+            "67 y/o M p/w 3d of SOB. Lantus 20U qHS. PCN allergy. HFrEF.",
+            "67-year-old with shortness of breath for 3 days and heart failure. Insulin glargine 20 units at bedtime. Allergy to penicillin.",
+        ),
+        (
+            "34F, L flank pain. Renal US: 4 mm stone.",
+            "34-year-old with left flank pain. Ultrasound showed a 4 mm stone.",
+        ),
         ("No relief with ibuprofen. Pain is six out of ten.", "Takes ibuprofen. Pain 6/10."),
     ] {
         assert_eq!(flags(&auditor, note, summary), [], "{note} | {summary}");
@@ -161,11 +169,15 @@ fn a_summary_against_a_reference_has_precision_and_recall() {
 }
 
 fn factual() -> Vec<Record> {
+    records().into_iter().filter(Record::is_factual).collect()
+}
+
+fn records() -> Vec<Record> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/phase1_data/sft");
     let mut rows = Vec::new();
     for name in ["test", "val", "train"] {
         let set = Dataset::read_csv(&folder.join(format!("{name}_set_processed.csv"))).unwrap();
-        rows.extend(set.factual().cloned());
+        rows.extend(set.records);
     }
     rows
 }
@@ -224,6 +236,25 @@ fn planted_corruptions_are_found_and_nothing_else_is() {
     }
 }
 
+#[test]
+fn the_hallucinated_summaries_of_the_sample_are_flagged() {
+    let auditor = auditor();
+    let mut types = BTreeMap::<String, (usize, usize)>::new();
+    for row in records().iter().filter(|row| !row.is_factual()) {
+        let audit = auditor.check(&row.clinical_note, &row.model_summary);
+        let (found, rows) = types.entry(row.hallucination_type.clone()).or_default();
+        *found += usize::from(!audit.unsupported.is_empty());
+        *rows += 1;
+    }
+    println!("{types:?}");
+    let (found, rows) = types.values().fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    assert!(rows > 400 && found * 100 >= rows * 95, "{found} of {rows}: {types:?}");
+    // findings that are in no list are not judged
+    for (name, (found, rows)) in types {
+        assert!(found * 100 >= rows * 90, "{name}: {found} of {rows}");
+    }
+}
+
 fn kinds(what: Planted) -> &'static [Kind] {
     match what {
         Planted::Dose => &[Kind::Dose],
@@ -232,6 +263,88 @@ fn kinds(what: Planted) -> &'static [Kind] {
         Planted::Medication => &[Kind::Medication],
         Planted::Finding => &[Kind::Finding],
     }
+}
+
+#[test]
+fn odd_text_is_read_without_a_panic_and_with_places_in_it() {
+    const PIECES: &[&str] = &[
+        " ",
+        "\n",
+        ".",
+        ",",
+        ":",
+        "?",
+        "no ",
+        "No, ",
+        "fever",
+        "L ",
+        "R",
+        " n/v/d ",
+        "w/o",
+        "3/4/98",
+        "3/4/",
+        "2019-03-04",
+        "one thousand ",
+        "twenty ",
+        "oh ",
+        "point ",
+        "and a half ",
+        "out of ",
+        "10",
+        "1e9",
+        "99999999999999999999",
+        " mg",
+        "℃",
+        "é",
+        "İ",
+        "ß",
+        "🩺",
+        "\u{301}",
+        "«",
+        "'s ",
+        "80s",
+        "12:30",
+        "#1",
+        "(2)",
+        "C T ",
+        "both ",
+        "left",
+        " knee",
+        "pain in ",
+        "Doctor: ",
+        "Patient: ",
+        "any ",
+        "if ",
+        "mother ",
+        "aspirin ",
+        "severe ",
+        "not ",
+        "May ",
+        "x3",
+        "<",
+        "5/0",
+        "0/0 ",
+    ];
+    let (auditor, mut random) = (auditor(), Random(7));
+    for _ in 0..3000 {
+        let mut text = || -> String {
+            let length = random.below(14);
+            (0..length).map(|_| PIECES[random.below(PIECES.len())]).collect()
+        };
+        let (note, summary) = (text(), text());
+        flags(&auditor, &note, &summary);
+        // what a note says of itself, it supports, but where it contradicts itself
+        let own = flags(&auditor, &note, &note);
+        let hard = |kind: &Kind| {
+            matches!(
+                kind,
+                Kind::Medication | Kind::Finding | Kind::Procedure | Kind::Date | Kind::Side
+            )
+        };
+        assert!(!own.iter().any(|(kind, _)| hard(kind)), "{note:?}: {own:?}");
+    }
+    let long = "one thousand no fever, ".repeat(20_000);
+    assert!(auditor.check(&long, "No fever.").unsupported.is_empty());
 }
 
 #[test]

@@ -174,7 +174,8 @@ pub(crate) struct Args {
         long,
         value_name = "TEXT",
         help_heading = "Checking",
-        requires_all = ["check", "clinical_note"],
+        requires = "clinical_note",
+        conflicts_with = "input_file",
         allow_hyphen_values = true
     )]
     pub summary: Option<String>,
@@ -281,6 +282,12 @@ impl Args {
     ) -> Result<Self, clap::Error> {
         let mut command = Self::command().mut_args(also_in_snake_case);
         let args = Self::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)?;
+        // `requires` would not see it beside a flag that --check excludes.
+        let of_check = [("--summary", args.summary.is_some()), ("--terms", args.terms.is_some())];
+        if let Some((flag, _)) = of_check.iter().find(|(_, given)| *given && !args.check) {
+            let reason = format!("{flag} belongs to --check: add it, or leave out {flag}");
+            return Err(command.error(ErrorKind::ArgumentConflict, reason));
+        }
         let as_asked = matches!(args.device, DeviceChoice::Auto | DeviceChoice::Cpu)
             && matches!(args.dtype, DTypeChoice::Auto | DTypeChoice::F32)
             && args.quantize.is_none();

@@ -98,8 +98,11 @@ impl<'t> Source<'t> {
             mine.is_empty() || theirs.is_empty() || !mine.is_disjoint(theirs)
         };
         let placed: Vec<&&Mention> = named.iter().filter(here).collect();
+        // what is said of the same place goes before what is said of none
+        let near = placed.iter().any(|m| !mine.is_disjoint(&m.concept.sites));
+        let near = |m: &&&&Mention| !near || !mine.is_disjoint(&m.concept.sites);
         let mut told: Vec<Polarity> =
-            placed.iter().map(|m| self.reading.polarity[m.at.start]).collect();
+            placed.iter().filter(near).map(|m| self.reading.polarity[m.at.start]).collect();
         if told.is_empty() {
             let words = words(ours, mention);
             if let (true, Some(polarities)) = (named.is_empty(), self.loosely(&words, mention)) {

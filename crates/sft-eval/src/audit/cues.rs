@@ -23,8 +23,8 @@ pub(crate) const DENIABLE: &[&str] = &[
 pub(crate) const QUALIFIERS: &[&str] = &[
     "change", "improvement", "relief", "response", "increase", "decrease", "effect", "help",
     "difference", "longer", "further", "additional", "other", "more", "need", "prior",
-    "previous", "only", "doubt", "one", "similar", "such", "complication", "complications",
-    "problem", "problems", "issue", "issues", "as", "lot", "abnormal", "related", "else",
+    "previous", "only", "doubt", "one", "similar", "complication", "complications",
+    "problem", "problems", "issue", "issues", "lot", "abnormal", "related", "else",
     "besides",
 ];
 

@@ -43,14 +43,17 @@ pub(crate) fn polarities(
             let near = sentences[i + 1..].iter().take(3);
             let answer =
                 near.enumerate().find_map(|(far, next)| Some((far, answer(tokens, next)?)));
-            let qualified = tokens[content..sentence.end].iter().any(|t| t.is(QUALIFIERS));
             let told = match answer {
-                Some((_, Polarity::Negated)) if !qualified => Polarity::Negated,
+                Some((_, Polarity::Negated)) => Polarity::Negated,
                 // of several questions the last one is answered
                 Some((0, Polarity::Affirmed)) if !has_cue => Polarity::Affirmed,
                 _ => Polarity::Open,
             };
-            polarities[content..sentence.end].fill(told);
+            // `Any fever, or other symptoms of a cold? - No.`
+            let other = (content..sentence.end).find(|&at| tokens[at].is(QUALIFIERS));
+            let end = other.filter(|_| told == Polarity::Negated).unwrap_or(sentence.end);
+            polarities[content..end].fill(told);
+            polarities[end..sentence.end].fill(Polarity::Open);
         } else if let Some(next) = sentences.get(i + 1)
             && label(tokens, next) > 0
             && answer(tokens, next) == Some(Polarity::Negated)
@@ -153,9 +156,12 @@ fn forward(
 fn cue(tokens: &[Token], at: usize, named: &[bool]) -> Option<(Polarity, usize)> {
     let token = &tokens[at];
     let next = |words: &[&str]| tokens.get(at + 1).is_some_and(|t| t.is(words));
+    let then = |words: &[&str]| tokens.get(at + 2).is_some_and(|t| t.is(words));
     let negated = |length| Some((Polarity::Negated, length));
     match () {
-        () if token.is(&["not"]) && (next(DENIABLE) || named.get(at + 1) == Some(&true)) => {
+        () if token.is(&["not"])
+            && (next(DENIABLE) || then(&["any"]) || named.get(at + 1) == Some(&true)) =>
+        {
             negated(1)
         }
         () if token.is(&["not"]) => Some((Polarity::Open, 1)),

@@ -34,12 +34,15 @@ pub(crate) fn sides(
     sentences: &[Range<usize>],
     mentions: &[Mention],
 ) -> Vec<Sided> {
+    let mut named = vec![false; tokens.len()];
+    for mention in mentions {
+        named[mention.at.clone()].fill(true);
+    }
     let mut sides = Vec::new();
     for sentence in sentences {
         for at in sentence.clone() {
-            let named = mentions.iter().any(|mention| mention.at.contains(&at));
             let both = tokens[at].is(&["both"]).then_some(Side::Bilateral);
-            let Some(side) = tokens[at].side().or(both).filter(|_| !named) else { continue };
+            let Some(side) = tokens[at].side().or(both).filter(|_| !named[at]) else { continue };
             let anchors = anchors(tokens, sentence, mentions, at);
             if !anchors.is_empty() {
                 sides.push(Sided { side, at, anchors });
@@ -56,6 +59,7 @@ pub(crate) fn is_other(tokens: &[Token], at: usize) -> bool {
     };
     let (before, after) = (at.checked_sub(1), Some(at + 1));
     match tokens[at].text.as_str() {
+        "left" if near(before, &["the", "on", "his", "her", "my"]) => false,
         "left" => {
             near(
                 before,
@@ -103,7 +107,10 @@ fn anchors(
     if is_other(tokens, at) {
         return anchors;
     }
-    let is_named = |i: usize| mentions.iter().find(|mention| mention.at.start == i);
+    let is_named = |i: usize| {
+        let at = mentions.binary_search_by_key(&i, |mention| mention.at.start);
+        at.ok().map(|at| &mentions[at])
+    };
     let anchored = |mention: &Mention, anchors: &mut BTreeSet<Anchor>| {
         if matches!(mention.kind, TermKind::Site) {
             anchors.insert(Anchor::Term(mention.entry));

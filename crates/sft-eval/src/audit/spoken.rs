@@ -38,37 +38,38 @@ pub(crate) fn value(token: &Token) -> Option<f64> {
 }
 
 /// Puts one number in the place of each run of number words; a single word stays.
-pub(crate) fn numbers(tokens: &mut Vec<Token>) {
-    let mut at = 0;
-    while at < tokens.len() {
-        if let Some((value, end)) = run(tokens, at)
-            && end > at + 1
-        {
-            let text = value.to_string();
-            let span = tokens[at].span.start..tokens[end - 1].span.end;
-            let number = Token { kind: Kind::Number(value), stem: text.clone(), text, span };
-            tokens.splice(at..end, [number]);
-        }
-        at += 1;
-    }
-    ratios(tokens);
+pub(crate) fn numbers(tokens: Vec<Token>) -> Vec<Token> {
+    let number = |at: usize| {
+        let (value, end) = run(&tokens, at).filter(|(_, end)| *end > at + 1)?;
+        Some((Kind::Number(value), value.to_string(), end))
+    };
+    let tokens = replaced(&tokens, number);
+    // `six out of ten`
+    let ratio = |at: usize| {
+        let (a, b) = (value(tokens.get(at)?)?, value(tokens.get(at + 3)?)?);
+        let out_of = tokens[at + 1].is(&["out"]) && tokens[at + 2].is(&["of"]);
+        out_of.then(|| (Kind::Ratio(a, b), format!("{a}/{b}"), at + 4))
+    };
+    replaced(&tokens, ratio)
 }
 
-/// `six out of ten`
-fn ratios(tokens: &mut Vec<Token>) {
-    let mut at = 0;
-    while at + 3 < tokens.len() {
-        if let (Some(a), Some(b)) = (value(&tokens[at]), value(&tokens[at + 3]))
-            && tokens[at + 1].is(&["out"])
-            && tokens[at + 2].is(&["of"])
-        {
-            let text = format!("{a}/{b}");
-            let span = tokens[at].span.start..tokens[at + 3].span.end;
-            let ratio = Token { kind: Kind::Ratio(a, b), stem: text.clone(), text, span };
-            tokens.splice(at..at + 4, [ratio]);
+/// `short` gives, of a place, one token's kind and text for all up to an end.
+fn replaced(
+    tokens: &[Token],
+    short: impl Fn(usize) -> Option<(Kind, String, usize)>,
+) -> Vec<Token> {
+    let (mut replaced, mut at) = (Vec::with_capacity(tokens.len()), 0);
+    while at < tokens.len() {
+        if let Some((kind, text, end)) = short(at) {
+            let span = tokens[at].span.start..tokens[end - 1].span.end;
+            replaced.push(Token { kind, stem: text.clone(), text, span });
+            at = end;
+        } else {
+            replaced.push(tokens[at].clone());
+            at += 1;
         }
-        at += 1;
     }
+    replaced
 }
 
 fn one(token: &Token) -> Option<u32> {
@@ -93,23 +94,19 @@ fn is(tokens: &[Token], at: usize, word: &str) -> bool {
     tokens.get(at).is_some_and(|token| token.is(&[word]))
 }
 
-/// `two hundred and fifty`, `one twenty`, `nineteen oh five`
+/// `two thousand and nine`, `two hundred and fifty`, `one twenty`, `nineteen oh five`
 fn whole(tokens: &[Token], at: usize) -> Option<(u32, usize)> {
-    let hundred = is(tokens, at, "a") && is(tokens, at + 1, "hundred");
-    let (mut value, mut end) = if hundred { (1, at + 1) } else { small(tokens, at)? };
-    if is(tokens, end, "hundred") {
-        (value, end) = rest(tokens, value * 100, end + 1);
-    }
+    let (value, end) = hundreds(tokens, at)?;
     if is(tokens, end, "thousand") {
         let (thousands, after) = (value * 1000, end + 1);
         let start = after + usize::from(is(tokens, after, "and"));
-        return Some(match whole(tokens, start).filter(|(below, _)| *below < 1000) {
+        return Some(match hundreds(tokens, start).filter(|(below, _)| *below < 1000) {
             Some((below, end)) => (thousands + below, end),
             None => (thousands, after),
         });
     }
     let leads = (1..10).contains(&value) || (18..=20).contains(&value);
-    if leads && value < 100 {
+    if leads {
         let oh = is(tokens, end, "oh") || is(tokens, end, "o");
         if let Some(ones) = tokens.get(end + 1).and_then(one).filter(|ones| oh && *ones < 10) {
             return Some((value * 100 + ones, end + 2));
@@ -117,6 +114,15 @@ fn whole(tokens: &[Token], at: usize) -> Option<(u32, usize)> {
         if let Some((below, after)) = small(tokens, end).filter(|(below, _)| *below >= 10) {
             return Some((value * 100 + below, after));
         }
+    }
+    Some((value, end))
+}
+
+fn hundreds(tokens: &[Token], at: usize) -> Option<(u32, usize)> {
+    let hundred = is(tokens, at, "a") && is(tokens, at + 1, "hundred");
+    let (value, end) = if hundred { (1, at + 1) } else { small(tokens, at)? };
+    if is(tokens, end, "hundred") {
+        return Some(rest(tokens, value * 100, end + 1));
     }
     Some((value, end))
 }
@@ -172,9 +178,8 @@ mod tests {
             ("one of two", "one of two"),
             ("two, three days", "two , three days"),
         ] {
-            let mut words = tokens(text);
-            numbers(&mut words);
-            let words: Vec<String> = words.into_iter().map(|token| token.text).collect();
+            let words: Vec<String> =
+                numbers(tokens(text)).into_iter().map(|token| token.text).collect();
             assert_eq!(words.join(" "), expected);
         }
     }

@@ -6,8 +6,7 @@ use crate::findings::tokens::{Kind, Token, tokens};
 
 /// The words of a text; every one has the bytes of the text that it was read from.
 pub(crate) fn read(text: &str) -> Vec<Token> {
-    let mut words = expand(text, joined(text, tokens(text)));
-    spoken::numbers(&mut words);
+    let mut words = spoken::numbers(expand(text, joined(text, tokens(text))));
     for word in &mut words {
         word.stem = fold(&word.stem);
     }
@@ -51,7 +50,7 @@ fn joined(text: &str, tokens: Vec<Token>) -> Vec<Token> {
 }
 
 /// Abbreviations of several words with a slash.
-const SLASHED: [(&[&str], &[&str]); 11] = [
+const SLASHED: [(&[&str], &[&str]); 14] = [
     (&["n", "/", "v", "/", "d"], &["nausea", "vomiting", "diarrhea"]),
     (&["n", "/", "v"], &["nausea", "vomiting"]),
     (&["w", "/", "o"], &["without"]),
@@ -62,6 +61,9 @@ const SLASHED: [(&[&str], &[&str]); 11] = [
     (&["b", "/", "l"], &["bilateral"]),
     (&["y", "/", "o"], &["year", "old"]),
     (&["f", "/", "u"], &["follow", "up"]),
+    (&["p", "/", "w"], &["presents", "with"]),
+    (&["a", "/", "w"], &["associated", "with"]),
+    (&["d", "/", "t"], &["due", "to"]),
     (&["w", "/"], &["with"]),
 ];
 
@@ -71,7 +73,11 @@ fn abbreviation(word: &str) -> Option<&'static [&'static str]> {
         "rt" => &["right"],
         "lt" => &["left"],
         "bilat" => &["bilateral"],
-        "yo" => &["year", "old"],
+        "yo" | "yof" | "yom" => &["year", "old"],
+        "qhs" | "hs" => &["at", "bedtime"],
+        "qam" => &["every", "morning"],
+        "qpm" => &["every", "evening"],
+        "qod" => &["every", "other", "day"],
         "hx" => &["history"],
         "pt" => &["patient"],
         "everyday" => &["every", "day"],
@@ -107,6 +113,7 @@ fn expand(text: &str, tokens: Vec<Token>) -> Vec<Token> {
             None if is_side(text, &tokens, at) => {
                 (if tokens[at].text == "l" { &["left"] } else { &["right"] }, 1)
             }
+            None if is_age(&tokens, at) => (&["year", "old"], 1),
             None if is_fever(&tokens, at) => (&["fever"], 1),
             None => (
                 tokens[at]
@@ -130,6 +137,15 @@ fn expand(text: &str, tokens: Vec<Token>) -> Vec<Token> {
         at += length;
     }
     words
+}
+
+/// `34F with ...`, `A 67M ...`: whole years at the beginning, and no degrees.
+fn is_age(tokens: &[Token], at: usize) -> bool {
+    let Some(number) = at.checked_sub(1).map(|i| &tokens[i]) else { return false };
+    let years = matches!(number.kind, Kind::Number(n) if n.fract() == 0.0 && n < 120.0);
+    let touches = number.span.end == tokens[at].span.start;
+    let first = at < 2 || !tokens[at - 2].has_content() || tokens[at - 2].is(&["a", "an", "this"]);
+    tokens[at].is(&["f", "m"]) && years && touches && first
 }
 
 /// `no temperature`, `running a temperature`
@@ -202,6 +218,8 @@ mod tests {
     fn abbreviations_are_written_out() {
         assert_eq!(texts("c/o SOB w/o fever"), ["complains", "of", "sob", "without", "fever"]);
         assert_eq!(texts("L knee, R-sided"), ["left", "knee", ",", "right", "sided"]);
+        assert_eq!(texts("34F p/w fever"), ["34", "year", "old", "presents", "with", "fever"]);
+        assert_eq!(texts("Temp 101F"), ["temp", "101", "f"]);
         assert_eq!(texts("2 L of saline"), ["2", "l", "of", "saline"]);
         assert_eq!(texts("C T scan and M R I."), ["ct", "scan", "and", "mri", "."]);
         assert_eq!(words("haemoptysis"), words("hemoptysis"));
