@@ -136,6 +136,14 @@ pub enum DatasetError {
         /// Every distinct label, trimmed and case-folded, with its count.
         labels: BTreeMap<String, usize>,
     },
+    /// Notes cannot be divided so.
+    #[error("{notes} distinct notes cannot be divided into {folds} parts; give from 2 to {notes}")]
+    Folds {
+        /// Parts that were asked for.
+        folds: usize,
+        /// Distinct notes.
+        notes: usize,
+    },
     /// The share of validation rows is not a share.
     #[error(
         "a validation split of {value} is not possible; give a number from 0 (none) to below 1, such as 0.1"

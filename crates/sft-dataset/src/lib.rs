@@ -23,4 +23,4 @@ pub use records::{
     CsvReport, Dataset, Dropped, DuplicateId, NoteRow, Record, SummaryRow, read_notes,
     read_summaries,
 };
-pub use split::{shared_notes, split_by_note};
+pub use split::{folds_by_note, shared_notes, split_by_note};

@@ -54,6 +54,41 @@ pub fn split_by_note(
     Ok((train, val))
 }
 
+/// Divides records into `folds` parts of about equal size: the number of each record's part, from 0.
+///
+/// All rows of one note (trimmed) go to the same part. Notes are dealt in a seeded order, each to the
+/// part that has the fewest rows.
+///
+/// # Errors
+/// [`DatasetError::Folds`] with fewer than two folds, or fewer notes than folds.
+pub fn folds_by_note(
+    records: &[Record],
+    folds: usize,
+    seed: u64,
+) -> Result<Vec<usize>, DatasetError> {
+    let mut notes: Vec<&str> = Vec::new();
+    let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
+    for record in records {
+        let note = record.clinical_note.trim();
+        *rows.entry(note).or_insert_with(|| {
+            notes.push(note);
+            0
+        }) += 1;
+    }
+    if folds < 2 || notes.len() < folds {
+        return Err(DatasetError::Folds { folds, notes: notes.len() });
+    }
+    SplitMix64::new(seed, SPLIT_STREAM).shuffle(&mut notes);
+    let mut sizes = vec![0; folds];
+    let mut fold_of: BTreeMap<&str, usize> = BTreeMap::new();
+    for note in notes {
+        let fold = (0..folds).min_by_key(|&fold| sizes[fold]).unwrap_or_default();
+        sizes[fold] += rows[note];
+        fold_of.insert(note, fold);
+    }
+    Ok(records.iter().map(|record| fold_of[record.clinical_note.trim()]).collect())
+}
+
 /// How many distinct notes stand in both sets: if any, validation has seen its notes in training.
 pub fn shared_notes(train: &[Record], val: &[Record]) -> usize {
     let notes = |records: &'_ [Record]| -> BTreeSet<String> {

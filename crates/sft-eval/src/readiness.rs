@@ -193,13 +193,15 @@ fn converged(curve: Option<&TrainingCurve>) -> Check {
     let falls = last.train_loss < first.train_loss;
     let jump = epochs.windows(2).any(|pair| pair[1].train_loss > 1.1 * pair[0].train_loss);
     let validation: Vec<f64> = epochs.iter().filter_map(|epoch| epoch.val_loss).collect();
-    let mut measured = format!("train loss {:.3} to {:.3}", first.train_loss, last.train_loss);
+    let mut measured =
+        vec![format!("train loss {:.3} to {:.3}", first.train_loss, last.train_loss)];
     if let (Some(first), Some(last)) = (validation.first(), validation.last()) {
-        measured += &format!(", validation {first:.3} to {last:.3}");
+        measured.push(format!("validation {first:.3} to {last:.3}"));
     }
     if curve.skipped_steps > 0 {
-        measured += &format!(", {} steps skipped", curve.skipped_steps);
+        measured.push(format!("{} steps skipped", curve.skipped_steps));
     }
+    let measured = measured.join(", ");
     if !finite || !falls || jump || curve.skipped_steps > 0 {
         let why = "the loss rose, jumped or was not finite on the way; lower --learning_rate";
         return check(NAME, Some(false), measured, why);
@@ -228,15 +230,16 @@ fn coherent(summaries: Option<&SummaryFigures>, scores: Option<&Evaluation>) -> 
     let (Some(ended), Some(repeated)) = (ended, repeated) else {
         return unknown(NAME, "no summary was generated; run sft-infer --evaluate");
     };
-    let mut measured = format!(
+    let mut measured = vec![format!(
         "{:.1} % end by themselves, {:.1} % of runs of words repeated",
         100.0 * ended.estimate,
         100.0 * repeated.estimate
-    );
+    )];
     let perplexity = scores.and_then(|scores| scores.perplexity_factual);
     if let Some(perplexity) = perplexity {
-        measured += &format!(", perplexity {perplexity:.2} on factual summaries");
+        measured.push(format!("perplexity {perplexity:.2} on factual summaries"));
     }
+    let measured = measured.join(", ");
     let holds = ended.estimate >= MOST && repeated.estimate <= REPEATED;
     let why = if holds {
         "summaries end and do not repeat themselves"

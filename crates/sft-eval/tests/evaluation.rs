@@ -155,8 +155,7 @@ fn an_adapter_that_learnt_the_difference_gains() {
 
     place.model.remove_lora().unwrap();
     assert_eq!(evaluate(&place, &dataset), base);
-    let [model, base] =
-        [model, base].map(|scores| ModelReport { scores, summaries: None });
+    let [model, base] = [model, base].map(|scores| ModelReport { scores, summaries: None });
     assert_eq!(Comparison::new(model, base, [].into()).auroc_gain, Some(1.0));
 }
 

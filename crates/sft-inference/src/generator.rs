@@ -43,6 +43,11 @@ impl Generator {
         self.decoder.set_lora_enabled(enabled);
     }
 
+    /// The model for itself.
+    pub fn into_decoder(self) -> Decoder {
+        self.decoder
+    }
+
     /// The model, to take its adapter off.
     pub fn decoder_mut(&mut self) -> &mut Decoder {
         &mut self.decoder

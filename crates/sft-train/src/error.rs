@@ -30,6 +30,12 @@ pub(crate) enum CliError {
         "training takes {needed}, more than {budget}, even with activations computed again; {remedy}"
     )]
     Memory { needed: String, budget: String, remedy: String },
+    #[error("fold {fold} of {folds} has no row that fits into --max_length; give fewer folds")]
+    EmptyFold { fold: usize, folds: usize },
+    #[error("--suggest compares by the validation loss: give --val_csv, or a --val_split above 0")]
+    NothingToCompareBy,
+    #[error(transparent)]
+    Generation(#[from] sft_inference::InferenceError),
     #[error("the self test failed: {}; do not train before this is mended", checks.join("; "))]
     SelfTest { checks: Vec<String> },
     #[error(

@@ -77,7 +77,10 @@ fn read_keys(path: &Path, refuse: &dyn Fn(&str) -> Option<String>) -> Result<Opt
 /// The names of all settings, in the order of the flags.
 pub(crate) fn known_keys() -> Vec<String> {
     struct_args()
-        .filter(|id| !["config", "self_test", "allow_changes"].contains(&id.as_str()))
+        .filter(|id| {
+            !["config", "self_test", "allow_changes", "cross_validate", "suggest"]
+                .contains(&id.as_str())
+        })
         .collect()
 }
 

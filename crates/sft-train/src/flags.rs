@@ -15,6 +15,9 @@ Examples:
     sft-train --model_name ./Llama-3.2-1B --train_csv notes.csv --dry_run
   Check that your own model is computed and trained exactly, before a long run:
     sft-train --model_name ./Llama-3.2-1B --train_csv notes.csv --self_test
+  Find out what to expect of new notes, and which rate and rank to use:
+    sft-train --model_name ./Llama-3.2-1B --train_csv notes.csv --cross_validate 5
+    sft-train --model_name ./Llama-3.2-1B --train_csv notes.csv --suggest 30m
   Train a model of the hub, fetched once, holding out a tenth of the notes for validation:
     sft-train --model_name meta-llama/Llama-3.2-1B --train_csv notes.csv --output_dir ./models/summariser
   Go on after a stop, a crash or a power cut:
@@ -47,6 +50,14 @@ pub(crate) struct Flags {
     /// named. Rank, alpha, target modules and the base's shape cannot change
     #[arg(long, value_name = "true|false", help_heading = "Run", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) allow_changes: Option<bool>,
+    /// Train on all parts of the training rows but one, K times, and say what the losses on the other come out as; all
+    /// rows of a note are in one part. Writes nothing
+    #[arg(long, value_name = "K", help_heading = "Run", conflicts_with_all = ["suggest", "self_test", "resume", "dry_run"])]
+    pub(crate) cross_validate: Option<usize>,
+    /// Try rates and ranks around those that are set, as far as so much time goes (90s, 10m, 2h), and say which to use.
+    /// Writes nothing
+    #[arg(long, value_name = "TIME", help_heading = "Run", conflicts_with_all = ["self_test", "resume", "dry_run"])]
+    pub(crate) suggest: Option<crate::trials::Budget>,
 }
 
 /// Every setting, as one source gave it: `None` where that source is silent.

@@ -21,6 +21,7 @@ mod run;
 mod self_test;
 mod signals;
 mod source;
+mod trials;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

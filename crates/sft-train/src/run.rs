@@ -26,6 +26,7 @@ use crate::resolve::{Settings, Validation};
 use crate::self_test;
 use crate::signals;
 use crate::source;
+use crate::trials;
 
 /// Stopped by a signal, as shells count it: 128 + SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -37,6 +38,8 @@ const FEW_STEPS: usize = 30;
 pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     sft_kernels::start_threads().map_err(CliError::Threads)?;
     let self_test = flags.self_test.unwrap_or_default();
+    let (folds, budget) = (flags.cross_validate, flags.suggest);
+    let trials = folds.is_some() || budget.is_some();
     let allow_changes = flags.allow_changes.unwrap_or_default();
     let Some(inputs) = Inputs::read(flags)? else {
         return Ok(0);
@@ -49,7 +52,7 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     let rows = Rows::read(&settings)?;
     let device = settings.device.open()?;
     base_types(settings.quantize, None, settings.dtype, &device)?;
-    check_output(&settings, self_test)?;
+    check_output(&settings, self_test || trials)?;
     let folder = source::model_folder(&settings.model_name, settings.revision.as_deref())?;
     let folder = ModelDir::open(&folder)?;
     let stored = folder.config().quantization;
@@ -135,6 +138,26 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     }
     if settings.dry_run || self_test {
         return Ok(0);
+    }
+    if trials {
+        let stop = StopFlag::new();
+        signals::listen(&stop, &Progress::new(started))?;
+        let subject = trials::Subject {
+            settings: &settings,
+            tokenizer: &tokenizer,
+            records: &rows.train,
+            train: train.examples,
+            val: val.examples,
+            files,
+            stop_ids: folder.stop_ids(),
+            plan: memory.map(|memory| memory.plan),
+            stop,
+        };
+        return match (folds, budget) {
+            (Some(folds), _) => trials::cross_validate(&subject, model, folds),
+            (None, Some(budget)) => trials::suggest(&subject, model, budget),
+            (None, None) => Ok(0),
+        };
     }
     let mut trainer =
         Trainer::new(settings.train.clone(), model, train.examples, val.examples, files)?;

@@ -162,6 +162,11 @@ impl Trainer {
         &self.model
     }
 
+    /// The model for itself, to be used after a run.
+    pub fn into_model(self) -> Decoder {
+        self.model
+    }
+
     /// Trains until the last step, early stopping, or the stop flag.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::record;
 use proptest::prelude::*;
-use sft_dataset::{DatasetError, Record, shared_notes, split_by_note};
+use sft_dataset::{DatasetError, Record, folds_by_note, shared_notes, split_by_note};
 
 fn rows(notes: &[usize]) -> Vec<Record> {
     notes
@@ -28,6 +28,32 @@ fn the_split_is_seeded_and_stable() {
     let vals: Vec<_> =
         (0..20).map(|seed| lines(&split_by_note(records.clone(), 0.25, seed).unwrap().1)).collect();
     assert!(vals.iter().any(|val| *val != vals[0]), "{vals:?}");
+}
+
+#[test]
+fn folds_are_even_and_keep_notes_whole() {
+    let records = rows(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 0, 5]);
+    for (folds, seed) in [(2, 1), (3, 1), (5, 1), (5, 2), (10, 7)] {
+        let parts = folds_by_note(&records, folds, seed).unwrap();
+        assert_eq!(parts, folds_by_note(&records, folds, seed).unwrap());
+        let sizes: Vec<usize> =
+            (0..folds).map(|fold| parts.iter().filter(|&&part| part == fold).count()).collect();
+        let (most, fewest) = (sizes.iter().max().unwrap(), sizes.iter().min().unwrap());
+        assert!(
+            *fewest > 0 && most - fewest <= 3,
+            "no more apart than the largest note: {sizes:?}"
+        );
+        for (a, part) in records.iter().zip(&parts) {
+            for (b, other) in records.iter().zip(&parts) {
+                assert!(a.clinical_note != b.clinical_note || part == other);
+            }
+        }
+    }
+    assert_ne!(folds_by_note(&records, 5, 1).unwrap(), folds_by_note(&records, 5, 2).unwrap());
+    for folds in [0, 1, 11] {
+        let refused = folds_by_note(&records, folds, 1);
+        assert!(matches!(refused, Err(DatasetError::Folds { notes: 10, .. })), "{refused:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The figures for people.
 
-use sft_eval::{Comparison, Interval, ModelReport, Readiness, SummaryFigures};
+use sft_eval::{Check, Comparison, Interval, ModelReport, Readiness, SummaryFigures};
 
 /// A line each, a column for each model.
 pub(super) fn table(
@@ -86,18 +86,13 @@ fn mean(report: &ModelReport, of: Mean) -> Option<Interval> {
 
 /// The checklist, a line a question, and what follows from it.
 fn checklist(readiness: &Readiness) -> String {
-    let mut text = "\n\nReady for preference training (Stage B)?".to_owned();
-    for check in &readiness.checks {
-        text += &format!(
-            "\n  {:<8}{}: {}. {}",
-            check.status.name(),
-            check.name,
-            check.measured,
-            upper_first(&check.why)
-        );
-    }
-    text += &format!("\n{}", readiness.verdict.name());
-    text
+    let line = |check: &Check| {
+        let (status, why) = (check.status.name(), upper_first(&check.why));
+        format!("  {status:<8}{}: {}. {why}", check.name, check.measured)
+    };
+    let lines: Vec<String> = readiness.checks.iter().map(line).collect();
+    let question = "Ready for preference training (Stage B)?";
+    format!("\n\n{question}\n{}\n{}", lines.join("\n"), readiness.verdict.name())
 }
 
 fn upper_first(text: &str) -> String {
