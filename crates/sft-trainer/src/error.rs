@@ -219,6 +219,21 @@ pub enum TrainError {
     Tensor(#[from] candle_core::Error),
 }
 
+impl TrainError {
+    /// Whether a file or a folder was not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let io = error.downcast_ref::<std::io::Error>();
+            if io.is_some_and(|error| error.kind() == ErrorKind::NotFound) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
 /// A value that differs between a checkpoint and the run that wants to resume from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -261,7 +276,9 @@ fn remedy(error: &std::io::Error) -> &'static str {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             "; make room there (--save_total_limit keeps fewer checkpoints): what was complete is still there"
         }
-        ErrorKind::NotFound => "; was the folder moved or deleted meanwhile?",
+        ErrorKind::NotFound | ErrorKind::StaleNetworkFileHandle | ErrorKind::NotConnected => {
+            "; was the folder moved, deleted or unmounted meanwhile?"
+        }
         _ => "",
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use candle_core::{DType, Tensor};
 use sft_lora::peft::save_adapter;
@@ -15,12 +16,16 @@ use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::run_dir::{FINAL_MODEL, RUN_CONFIG, RunDir, STATS};
-use crate::run_state::check_foreign;
+use crate::run_state::check_place;
 use crate::stats::{Facts, TrainingStats};
 use crate::{DataFile, Event, Observer, Outcome, ResumeFrom, TrainError, Trainer};
 
 /// So many steps in a row without a finite loss and norm end the run.
 const MAX_SKIPPED_IN_A_ROW: usize = 5;
+
+/// How often something is written again into a folder that is being removed, and the first pause before that.
+const TRIES: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The state of a run, but for the parameters, which live in the model.
 pub(crate) struct Run<'a> {
@@ -117,8 +122,8 @@ impl<'a> Run<'a> {
         self.emit(&Event::CheckpointSaved { path: &path });
         if let Some(limit) = trainer.config.save_total_limit {
             match self.prune(trainer, limit) {
-                // In a folder that is gone, nothing is too much.
-                Err(_) if !self.is_in_place() => {}
+                // Somebody else removes them: then they are no longer too many.
+                Err(error) if error.is_not_found() => {}
                 pruned => pruned?,
             }
         }
@@ -140,19 +145,21 @@ impl<'a> Run<'a> {
     }
 
     /// Writes something into the run's folder. Where somebody has removed that, or does so meanwhile, it is made again: what
-    /// is in memory is worth more than an error.
+    /// is in memory is worth more than an error. A removal takes a while, so there are several tries.
     fn in_its_folder<T>(
         &mut self,
         trainer: &Trainer,
         write: impl Fn(&Self) -> Result<T, TrainError>,
     ) -> Result<T, TrainError> {
-        self.restore_folder(trainer)?;
-        match write(self) {
-            Err(_) if !self.is_in_place() => {
-                self.restore_folder(trainer)?;
-                write(self)
+        let mut tries = 0;
+        loop {
+            match self.restore_folder(trainer).and_then(|()| write(self)) {
+                Err(error) if error.is_not_found() && tries < TRIES => {
+                    tries += 1;
+                    std::thread::sleep(tries * PAUSE);
+                }
+                written => return written,
             }
-            written => written,
         }
     }
 
@@ -169,7 +176,7 @@ impl<'a> Run<'a> {
         let work = self.dir.work().to_owned();
         if !self.metrics.is_there() {
             // Whoever took the place may have put something of theirs there.
-            check_foreign(&work)?;
+            check_place(&work)?;
             self.metrics.restore()?;
         }
         files::write_file(&work.join(RUN_CONFIG), trainer.files.run_config_toml.as_bytes())?;
@@ -218,8 +225,7 @@ impl<'a> Run<'a> {
     ///
     /// With early stopping the final model has the weights of the best evaluation, otherwise those of the last step.
     pub(crate) fn complete(mut self, trainer: &Trainer) -> Result<Outcome, TrainError> {
-        self.restore_folder(trainer)?;
-        let checkpoints = usable(self.dir.work())?;
+        let checkpoints = self.in_its_folder(trainer, |run| usable(run.dir.work()))?;
         let best = best(&checkpoints, &trainer.fingerprint);
         let (mut final_model, mut final_model_step) = ("last step", self.progress.step);
         if let Some(evaluation) = self

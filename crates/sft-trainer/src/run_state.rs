@@ -83,6 +83,25 @@ pub(crate) fn check_foreign(dir: &Path) -> Result<(), TrainError> {
     Err(TrainError::ForeignFiles { dir: dir.into(), names })
 }
 
+/// Refuses to go on in a directory from which the run's own files were removed, if somebody has put others there. What a
+/// removal has left of the run's checkpoints does not count.
+pub(crate) fn check_place(dir: &Path) -> Result<(), TrainError> {
+    // A run that is not complete has no statistics.
+    let ours = |path: &Path| is_whole(path) && files::name(path) != STATS || is_empty(path);
+    let mut foreign = run_entries(dir)?;
+    foreign.retain(|path| !ours(path));
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    let names = foreign.iter().map(|path| files::name(path).into_owned()).collect();
+    Err(TrainError::ForeignFiles { dir: dir.into(), names })
+}
+
+/// A file or a directory with nothing in it.
+fn is_empty(path: &Path) -> bool {
+    is_empty_file(path) || files::entries(path).is_ok_and(|entries| entries.is_empty())
+}
+
 /// Whether an entry of a run bears the mark of ours; folders become visible only with it.
 fn is_whole(path: &Path) -> bool {
     match &*files::name(path) {

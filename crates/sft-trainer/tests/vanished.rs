@@ -6,6 +6,8 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use common::{Case, Log, checkpoints, metrics, names};
 use sft_trainer::{DataFile, Event, Observer, Outcome, ResumeFrom, RunState, StopFlag, run_state};
@@ -92,6 +94,34 @@ fn a_run_in_a_folder_that_was_deleted_can_be_resumed() {
     assert_eq!(checkpoints(&case.out), ["checkpoint_step_5"]);
     assert_eq!(metrics(&case.out).iter().filter(|line| line.get("loss").is_some()).count(), 5);
     case.complete(ResumeFrom::Auto);
+    assert!(case.results().adapter == whole.results().adapter);
+}
+
+#[test]
+fn a_folder_that_is_deleted_again_and_again_is_made_again() {
+    let whole = case();
+    whole.complete(ResumeFrom::Fresh);
+    let mut case = case();
+    case.config.save_steps = Some(1);
+    // In the midst of what is being written, so that it often fails on the way; but not for longer than it is tried again.
+    let remove = |out: PathBuf| {
+        move || {
+            for _ in 0..12 {
+                let _ = fs::remove_dir_all(&out);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    };
+    let mut remover = None;
+    let (outcome, log) = run_with(&case, |event| match event {
+        Event::RunStarted { .. } => {
+            remover = Some(std::thread::spawn(remove(case.out.clone())));
+        }
+        Event::Step(record) if record.step == 8 => remover.take().unwrap().join().unwrap(),
+        _ => {}
+    });
+    assert!(matches!(outcome, Outcome::Completed { .. }), "{outcome:?}");
+    assert!(!log.warnings.is_empty());
     assert!(case.results().adapter == whole.results().adapter);
 }
 
