@@ -43,9 +43,13 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Dataset(#[from] sft_dataset::DatasetError),
     #[error(transparent)]
+    Inference(#[from] sft_inference::InferenceError),
+    #[error(transparent)]
     Lora(#[from] sft_lora::LoraError),
     #[error(transparent)]
     Model(#[from] sft_model::ModelError),
+    #[error(transparent)]
+    Report(#[from] sft_report::ReportError),
     #[error(transparent)]
     SelfTestRun(#[from] sft_self_test::SelfTestError),
     #[error(transparent)]

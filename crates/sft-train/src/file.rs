@@ -76,7 +76,7 @@ fn read_keys(path: &Path, refuse: &dyn Fn(&str) -> Option<String>) -> Result<Opt
 
 /// The names of all settings, in the order of the flags.
 pub(crate) fn known_keys() -> Vec<String> {
-    struct_args().filter(|id| !["config", "self_test"].contains(&id.as_str())).collect()
+    struct_args().filter(|id| !["config", "self_test", "show"].contains(&id.as_str())).collect()
 }
 
 fn struct_args() -> impl Iterator<Item = String> {

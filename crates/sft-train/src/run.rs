@@ -16,6 +16,7 @@ use sft_trainer::{
 
 use crate::console;
 use crate::data::Rows;
+use crate::ending::Ending;
 use crate::error::CliError;
 use crate::flags::Flags;
 use crate::inputs::Inputs;
@@ -24,8 +25,11 @@ use crate::progress::Progress;
 use crate::report;
 use crate::resolve::{Settings, Validation};
 use crate::self_test;
+use crate::shape;
+use crate::show;
 use crate::signals;
 use crate::source;
+use crate::watch::Watch;
 
 /// Stopped by a signal, as shells count it: 128 + SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -35,13 +39,16 @@ const FEW_STEPS: usize = 30;
 
 /// Everything `sft-train` does between its flags and its exit status. It `started` a moment ago.
 pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
+    if let Some(dir) = &flags.show {
+        return show::show(dir);
+    }
     let self_test = flags.self_test.unwrap_or_default();
     let Some(inputs) = Inputs::read(flags)? else {
         return Ok(0);
     };
     // What needs no model comes first: fetching one can take long.
     let settings = inputs.before_model()?;
-    let rows = Rows::read(&settings)?;
+    let mut rows = Rows::read(&settings)?;
     let device = settings.device.open()?;
     base_types(settings.quantize, None, settings.dtype, &device)?;
     check_output(&settings, self_test)?;
@@ -131,24 +138,34 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     if settings.dry_run || self_test {
         return Ok(0);
     }
+    shape::encoded(&mut rows.shape, &train, &val);
+    let ending = Ending::new(&settings, rows, &train, &val, tokenizer, folder.stop_ids());
     let mut trainer =
         Trainer::new(settings.train.clone(), model, train.examples, val.examples, files)?;
     if let Some(memory) = memory {
         trainer.follow(memory.plan);
     }
-    let mut progress = Progress::new(started);
+    let mut watch = Watch::new(Progress::new(started), settings.tensorboard);
     let stop = StopFlag::new();
-    signals::listen(&stop, &progress)?;
-    let outcome = trainer.run(settings.resume.clone(), &mut progress, &stop);
-    progress.clear();
+    signals::listen(&stop, &watch.progress)?;
+    let outcome = trainer.run(settings.resume.clone(), &mut watch, &stop);
+    watch.progress.clear();
     if outcome.is_err()
-        && progress.has_begun()
+        && watch.progress.has_begun()
         && let Ok(RunState::Unfinished(run)) = run_state(&settings.output_dir)
     {
         tracing::debug!(run = %run.display(), "the run failed");
         how_to_go_on(&settings.output_dir);
     }
-    Ok(finish(&outcome?, &settings.output_dir))
+    let outcome = outcome?;
+    let code = finish(&outcome, &settings.output_dir);
+    if let Some(dir) = ending.directory(&outcome) {
+        ending.write_report(trainer, &dir, matches!(outcome, Outcome::Completed { .. }), &stop);
+    }
+    if matches!(outcome, Outcome::Stopped { .. }) {
+        how_to_go_on(&settings.output_dir);
+    }
+    Ok(code)
 }
 
 fn how_to_go_on(output_dir: &Path) {
@@ -294,7 +311,6 @@ fn finish(outcome: &Outcome, output_dir: &Path) -> u8 {
         }
         Outcome::Stopped { checkpoint } => {
             console::note(format_args!("stopped; the checkpoint is {}", checkpoint.display()));
-            how_to_go_on(output_dir);
             INTERRUPTED
         }
     }
