@@ -4,16 +4,20 @@ use std::path::Path;
 
 use sft_dataset::{Dataset, Record, shared_notes, split_by_note};
 use sft_model::source::Sample;
+use sft_report::{DataShape, SetShape};
 use sft_trainer::DataFile;
 
 use crate::error::CliError;
 use crate::resolve::{Settings, Validation};
+use crate::shape;
 use crate::source;
 
 /// The factual rows of a run, and what their files hold.
 pub(crate) struct Rows {
     pub(crate) train: Vec<Record>,
     pub(crate) val: Vec<Record>,
+    /// What the files hold, for the report of the run.
+    pub(crate) shape: DataShape,
     /// Lines for the user about the files.
     pub(crate) report: Vec<String>,
     /// What deserves a second look.
@@ -25,9 +29,16 @@ pub(crate) struct Rows {
 impl Rows {
     /// Reads the training file and the validation file, or splits the training file by note.
     pub(crate) fn read(settings: &Settings) -> Result<Self, CliError> {
-        let (train, val, report, notes, files) = Default::default();
-        let mut rows = Self { train, val, report, notes, files };
-        let factual = rows.factual(&settings.train_csv, Sample::Train)?;
+        let mut rows = Self {
+            train: Vec::new(),
+            val: Vec::new(),
+            shape: DataShape::default(),
+            report: Vec::new(),
+            notes: Vec::new(),
+            files: Vec::new(),
+        };
+        let (factual, shape) = rows.factual(&settings.train_csv, Sample::Train)?;
+        rows.shape.training = shape;
         match &settings.validation {
             Validation::Split(share) => {
                 (rows.train, rows.val) = split_by_note(factual, *share, settings.train.seed)?;
@@ -36,9 +47,12 @@ impl Rows {
                         "all rows have one note: nothing can be held out for validation".to_owned(),
                     );
                 }
+                shape::hold_out(&mut rows.shape, &rows.val);
             }
             Validation::File(path) => {
-                rows.val = rows.factual(path, Sample::Validation)?;
+                let (factual_val, shape) = rows.factual(path, Sample::Validation)?;
+                rows.val = factual_val;
+                rows.shape.validation = Some(shape);
                 rows.train = factual;
                 let shared = shared_notes(&rows.train, &rows.val);
                 if shared > 0 {
@@ -57,7 +71,11 @@ impl Rows {
         Ok(rows)
     }
 
-    fn factual(&mut self, path: &Path, sample: Sample) -> Result<Vec<Record>, CliError> {
+    fn factual(
+        &mut self,
+        path: &Path,
+        sample: Sample,
+    ) -> Result<(Vec<Record>, SetShape), CliError> {
         if source::is_embedded(path) && sample == Sample::Train {
             self.report.push(
                 "embedded: synthetic sample data, for a first look; give your own rows with --train_csv FILE"
@@ -73,6 +91,6 @@ impl Rows {
         self.report.extend(
             dataset.report.lines().iter().map(|line| format!("{}: {line}", path.display())),
         );
-        Ok(factual)
+        Ok((factual, shape::of_file(path, &dataset)))
     }
 }

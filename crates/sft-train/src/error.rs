@@ -34,8 +34,6 @@ pub(crate) enum CliError {
     EmptyFold { fold: usize, folds: usize },
     #[error("--suggest compares by the validation loss: give --val_csv, or a --val_split above 0")]
     NothingToCompareBy,
-    #[error(transparent)]
-    Generation(#[from] sft_inference::InferenceError),
     #[error("the self test failed: {}; do not train before this is mended", checks.join("; "))]
     SelfTest { checks: Vec<String> },
     #[error(
@@ -54,9 +52,13 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Dataset(#[from] sft_dataset::DatasetError),
     #[error(transparent)]
+    Inference(#[from] sft_inference::InferenceError),
+    #[error(transparent)]
     Lora(#[from] sft_lora::LoraError),
     #[error(transparent)]
     Model(#[from] sft_model::ModelError),
+    #[error(transparent)]
+    Report(#[from] sft_report::ReportError),
     #[error(transparent)]
     SelfTestRun(#[from] sft_self_test::SelfTestError),
     #[error(transparent)]

@@ -78,7 +78,7 @@ fn read_keys(path: &Path, refuse: &dyn Fn(&str) -> Option<String>) -> Result<Opt
 pub(crate) fn known_keys() -> Vec<String> {
     struct_args()
         .filter(|id| {
-            !["config", "self_test", "allow_changes", "cross_validate", "suggest"]
+            !["config", "self_test", "allow_changes", "cross_validate", "suggest", "show"]
                 .contains(&id.as_str())
         })
         .collect()

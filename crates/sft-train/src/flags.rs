@@ -22,6 +22,8 @@ Examples:
     sft-train --model_name meta-llama/Llama-3.2-1B --train_csv notes.csv --output_dir ./models/summariser
   Go on after a stop, a crash or a power cut:
     sft-train --output_dir ./models/summariser --resume auto
+  Look at the loss curve of a run, while it goes on or later:
+    sft-train --show ./models/summariser
   Repeat a run elsewhere:
     sft-train --config ./models/summariser/run_config.toml --output_dir ./models/again
   Train a chat model in its own chat format:
@@ -58,6 +60,9 @@ pub(crate) struct Flags {
     /// Writes nothing
     #[arg(long, value_name = "TIME", help_heading = "Run", conflicts_with_all = ["self_test", "resume", "dry_run"])]
     pub(crate) suggest: Option<crate::trials::Budget>,
+    /// Print the loss curve of the run in a folder as text, complete or still going on, and do nothing else
+    #[arg(long, value_name = "DIR", help_heading = "Run")]
+    pub(crate) show: Option<PathBuf>,
 }
 
 /// Every setting, as one source gave it: `None` where that source is silent.
@@ -174,6 +179,13 @@ pub(crate) struct Options {
     /// Stop after N evaluations without improvement
     #[arg(long, value_name = "N", help_heading = "Run")]
     pub(crate) early_stopping_patience: Option<usize>,
+    /// Write events for TensorBoard into the folder tensorboard of the output folder
+    #[arg(long, value_name = "true|false", help_heading = "Run", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub(crate) tensorboard: Option<bool>,
+    /// Put N validation notes into report.html, each with its reference and the summaries by the fine-tuned model and by
+    /// its base: the file then holds text of notes; 3 where every row is of the embedded sample [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Run")]
+    pub(crate) report_examples: Option<usize>,
     /// Go on from a checkpoint folder, or from the newest of the output folder (auto)
     #[arg(long, value_name = "DIR|auto", help_heading = "Run")]
     pub(crate) resume: Option<String>,

@@ -79,7 +79,8 @@ pub(crate) fn merge(layers: &[(Origin, Options)]) -> (Options, Vec<Entry>) {
         lora_r, lora_alpha, lora_dropout, lora_target_modules,
         num_epochs, max_steps, batch_size, gradient_accumulation_steps, learning_rate, lr_scheduler, warmup_ratio,
         weight_decay, max_grad_norm, seed, no_shuffle, gradient_checkpointing, memory_budget,
-        output_dir, save_steps, save_total_limit, eval_steps, early_stopping_patience, resume, dry_run,
+        output_dir, save_steps, save_total_limit, eval_steps, early_stopping_patience, tensorboard, report_examples,
+        resume, dry_run,
     );
     (options, entries)
 }
@@ -146,6 +147,9 @@ pub(crate) fn defaults(typed: &Options, is_file: &dyn Fn(&Path) -> bool) -> Opti
         save_total_limit: train.save_total_limit,
         eval_steps: train.eval_steps,
         early_stopping_patience: train.early_stopping_patience,
+        tensorboard: Some(false),
+        // Notes of others are shown only when somebody asks for them; the sample is nobody's.
+        report_examples: None,
         resume: None,
         dry_run: Some(false),
     }

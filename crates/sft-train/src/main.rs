@@ -7,6 +7,7 @@
 mod console;
 mod data;
 mod download;
+mod ending;
 mod error;
 mod file;
 mod flags;
@@ -19,9 +20,12 @@ mod report;
 mod resolve;
 mod run;
 mod self_test;
+mod shape;
+mod show;
 mod signals;
 mod source;
 mod trials;
+mod watch;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

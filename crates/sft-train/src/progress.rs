@@ -37,6 +37,11 @@ impl Progress {
         self.bar.suspend(|| console::note(line));
     }
 
+    /// Lets `say` write lines on standard error that leave the bar whole.
+    pub(crate) fn suspended(&self, say: impl FnOnce()) {
+        self.bar.suspend(say);
+    }
+
     /// Whether a run has begun.
     pub(crate) fn has_begun(&self) -> bool {
         self.total_steps > 0

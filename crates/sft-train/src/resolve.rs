@@ -21,6 +21,9 @@ use crate::layers::{Entry, Origin, adapter_layer, defaults, merge};
 use crate::memory::MemorySize;
 use crate::source;
 
+/// Notes of the sample that the report of a run shows.
+const SAMPLE_EXAMPLES: usize = 3;
+
 /// Where validation rows come from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Validation {
@@ -50,6 +53,10 @@ pub(crate) struct Settings {
     /// Memory that the run may take; none: what the machine has free.
     pub(crate) memory_budget: Option<MemorySize>,
     pub(crate) output_dir: PathBuf,
+    /// Whether events for TensorBoard are written.
+    pub(crate) tensorboard: bool,
+    /// Notes that the report shows.
+    pub(crate) report_examples: usize,
     pub(crate) resume: ResumeFrom,
     pub(crate) dry_run: bool,
     /// Every setting with its value and origin, in the order of the flags.
@@ -161,6 +168,8 @@ fn build(
         save_total_limit,
         eval_steps,
         early_stopping_patience,
+        tensorboard,
+        report_examples,
         resume,
         dry_run,
     } = options;
@@ -247,6 +256,11 @@ fn build(
         Err(other) => problems.push(one_line(&other)),
     }
 
+    // Synthetic on both sides, or the report would show notes that nobody wants shown.
+    let is_sample = source::is_embedded(&train_csv)
+        && !matches!(&validation, Validation::File(path) if !source::is_embedded(path));
+    let report_examples = report_examples.unwrap_or(if is_sample { SAMPLE_EXAMPLES } else { 0 });
+
     let typed = || TemplateChoice::from_arg(&prompt_template.unwrap_or_default());
     let template = saved_prompt.map_or_else(typed, Ok);
     let device = parsed(device, "device", problems);
@@ -274,6 +288,8 @@ fn build(
         train,
         memory_budget,
         output_dir: output_dir.unwrap_or_default(),
+        tensorboard: tensorboard.unwrap_or_default(),
+        report_examples,
         resume: resume.map_or(ResumeFrom::Fresh, |text| resume_from(&text)),
         dry_run: dry_run.unwrap_or_default(),
         entries,

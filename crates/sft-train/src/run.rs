@@ -16,6 +16,7 @@ use sft_trainer::{
 
 use crate::console;
 use crate::data::Rows;
+use crate::ending::Ending;
 use crate::error::CliError;
 use crate::flags::Flags;
 use crate::inputs::Inputs;
@@ -24,9 +25,12 @@ use crate::progress::Progress;
 use crate::report;
 use crate::resolve::{Settings, Validation};
 use crate::self_test;
+use crate::shape;
+use crate::show;
 use crate::signals;
 use crate::source;
 use crate::trials;
+use crate::watch::Watch;
 
 /// Stopped by a signal, as shells count it: 128 + SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -37,6 +41,9 @@ const FEW_STEPS: usize = 30;
 /// Everything `sft-train` does between its flags and its exit status. It `started` a moment ago.
 pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     sft_kernels::start_threads().map_err(CliError::Threads)?;
+    if let Some(dir) = &flags.show {
+        return show::show(dir);
+    }
     let self_test = flags.self_test.unwrap_or_default();
     let (folds, budget) = (flags.cross_validate, flags.suggest);
     let trials = folds.is_some() || budget.is_some();
@@ -49,7 +56,7 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     if allow_changes && settings.resume == ResumeFrom::Fresh {
         console::note("--allow_changes has no effect without --resume");
     }
-    let rows = Rows::read(&settings)?;
+    let mut rows = Rows::read(&settings)?;
     let device = settings.device.open()?;
     base_types(settings.quantize, None, settings.dtype, &device)?;
     check_output(&settings, self_test || trials)?;
@@ -159,6 +166,9 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
             (None, None) => Ok(0),
         };
     }
+    shape::encoded(&mut rows.shape, &train, &val);
+    let data_files = std::mem::take(&mut rows.files);
+    let ending = Ending::new(&settings, rows, &train, &val, tokenizer, folder.stop_ids());
     let mut trainer =
         Trainer::new(settings.train.clone(), model, train.examples, val.examples, files)?;
     if let Some(memory) = memory {
@@ -167,20 +177,28 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     if allow_changes {
         trainer.allow_changes();
     }
-    trainer.watch(rows.files);
-    let mut progress = Progress::new(started);
+    trainer.watch(data_files);
+    let mut watch = Watch::new(Progress::new(started), settings.tensorboard);
     let stop = StopFlag::new();
-    signals::listen(&stop, &progress)?;
-    let outcome = trainer.run(settings.resume.clone(), &mut progress, &stop);
-    progress.clear();
+    signals::listen(&stop, &watch.progress)?;
+    let outcome = trainer.run(settings.resume.clone(), &mut watch, &stop);
+    watch.progress.clear();
     if outcome.is_err()
-        && progress.has_begun()
+        && watch.progress.has_begun()
         && let Ok(RunState::Unfinished(run)) = run_state(&settings.output_dir)
     {
         tracing::debug!(run = %run.display(), "the run failed");
         how_to_go_on(&settings.output_dir);
     }
-    Ok(finish(&outcome?, &settings.output_dir))
+    let outcome = outcome?;
+    let code = finish(&outcome, &settings.output_dir);
+    if let Some(dir) = ending.directory(&outcome) {
+        ending.write_report(trainer, &dir, matches!(outcome, Outcome::Completed { .. }), &stop);
+    }
+    if matches!(outcome, Outcome::Stopped { .. }) {
+        how_to_go_on(&settings.output_dir);
+    }
+    Ok(code)
 }
 
 fn how_to_go_on(output_dir: &Path) {
@@ -326,7 +344,6 @@ fn finish(outcome: &Outcome, output_dir: &Path) -> u8 {
         }
         Outcome::Stopped { checkpoint } => {
             console::note(format_args!("stopped; the checkpoint is {}", checkpoint.display()));
-            how_to_go_on(output_dir);
             INTERRUPTED
         }
     }

@@ -54,6 +54,24 @@ fn no_text_reaches_logs_or_files() {
 }
 
 #[test]
+fn notes_that_are_asked_for_are_in_the_report_and_nowhere_else() {
+    let fixture = fixture();
+    let (said, code) = run(&fixture, &["--val_split=0.2", "--report_examples=2"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_unsaid("the log", said.as_bytes());
+    for (path, content) in tree(&fixture.path("out")) {
+        if path != std::path::Path::new("report.html") {
+            assert_unsaid(&path.display().to_string(), &content);
+            continue;
+        }
+        let report = String::from_utf8(content).unwrap();
+        for mark in MARKS {
+            assert_eq!(report.matches(mark).count(), 2, "{mark}");
+        }
+    }
+}
+
+#[test]
 fn no_text_reaches_errors() {
     let fixture = fixture();
     // A row with a field too many, a truncated quote, and rows that do not fit.

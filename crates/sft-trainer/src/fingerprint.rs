@@ -46,6 +46,12 @@ impl Fingerprint {
         self.0.insert(name.into(), value.into());
     }
 
+    /// The value of a name, as text.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        let value = self.0.get(name)?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
     /// Every value of `self`, a checkpoint's, that is not the same in `current`.
     pub(crate) fn differences(&self, current: &Self) -> Vec<Difference> {
         let names: BTreeSet<_> = self.0.keys().chain(current.0.keys()).collect();

@@ -36,7 +36,7 @@ pub use events::{Event, Observer, StepRecord, StopFlag};
 pub use memory::{largest_batch, peak_memory_mb};
 pub use outcome::{Outcome, ResumeFrom};
 pub use plan::Plan;
-pub use run_dir::run_state;
+pub use run_dir::{TENSORBOARD, run_state, write_report};
 pub use run_state::RunState;
 pub use schedule::Schedule;
 pub use stats::{BestEvaluation, EpochStats, TrainingStats};

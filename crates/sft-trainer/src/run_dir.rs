@@ -4,11 +4,12 @@
 //! and takes the finished run's place when it is complete. A finished run is thus never mixed with another.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::files::{self, Context};
 use crate::lock::Lock;
-use crate::run_state::{RunState, check_foreign, inspect, is_finished, run_entries};
+use crate::run_state::{RunState, check_foreign, inspect, is_finished, is_run, run_entries};
 use crate::{ResumeFrom, TrainError};
 
 /// Directory of the adapter that a run ends with.
@@ -17,6 +18,12 @@ pub(crate) const FINAL_MODEL: &str = "final_model";
 pub(crate) const STATS: &str = "training_stats.json";
 /// The resolved settings.
 pub(crate) const RUN_CONFIG: &str = "run_config.toml";
+/// The run for a reader; whoever watched it writes the file when it ends.
+pub(crate) const REPORT: &str = "report.html";
+/// Folder of the events for TensorBoard, which an observer may write.
+pub const TENSORBOARD: &str = "tensorboard";
+/// What the names in that folder begin with.
+pub(crate) const EVENT_FILE: &str = "events.out.tfevents.";
 /// A run beside a finished one.
 pub(crate) const NEXT_RUN: &str = "next_run";
 /// A complete run whose predecessor has been moved away, so that its files can move up.
@@ -40,6 +47,20 @@ pub fn run_state(output_dir: &Path) -> Result<RunState, TrainError> {
         promote(output_dir)?;
     }
     inspect(output_dir)
+}
+
+/// Writes the report of a run that has ended into its directory, in place of an older one, and returns its path.
+///
+/// # Errors
+/// When the directory has no run, or the file cannot be written; then an older report is still there.
+pub fn write_report(dir: &Path, html: &str) -> Result<PathBuf, TrainError> {
+    let path = dir.join(REPORT);
+    if !is_run(dir) {
+        let source = std::io::Error::new(ErrorKind::NotFound, "there is no run in this folder");
+        return Err(TrainError::Io { action: "write", path, source });
+    }
+    files::write_file(&path, html.as_bytes())?;
+    Ok(path)
 }
 
 impl RunDir {

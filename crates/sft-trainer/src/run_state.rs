@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sft_dataset::SftConfig;
 
-use crate::run_dir::{FINAL_MODEL, NEXT_RUN, RUN_CONFIG, STATS};
+use crate::run_dir::{EVENT_FILE, FINAL_MODEL, NEXT_RUN, REPORT, RUN_CONFIG, STATS, TENSORBOARD};
 use crate::{TrainError, checkpoint, files, metrics};
 
 /// What a directory holds, as far as runs are concerned.
@@ -59,11 +59,12 @@ pub(crate) fn run_entries(dir: &Path) -> Result<Vec<PathBuf>, TrainError> {
 
 /// Whether a run writes an entry of this name into its directory.
 pub(crate) fn is_run_name(name: &str) -> bool {
-    [metrics::FILE, STATS, RUN_CONFIG, FINAL_MODEL].contains(&name) || checkpoint::is_name(name)
+    [metrics::FILE, STATS, RUN_CONFIG, REPORT, FINAL_MODEL, TENSORBOARD].contains(&name)
+        || checkpoint::is_name(name)
 }
 
 /// Whether a run was begun in `dir`: it leaves these two before its first step.
-fn is_run(dir: &Path) -> bool {
+pub(crate) fn is_run(dir: &Path) -> bool {
     [metrics::FILE, RUN_CONFIG].iter().all(|name| dir.join(name).is_file())
 }
 
@@ -106,6 +107,9 @@ fn is_empty(path: &Path) -> bool {
 fn is_whole(path: &Path) -> bool {
     match &*files::name(path) {
         FINAL_MODEL => path.join(SftConfig::FILE_NAME).is_file(),
+        TENSORBOARD => files::entries(path).is_ok_and(|entries| {
+            entries.iter().all(|file| files::name(file).starts_with(EVENT_FILE))
+        }),
         name if checkpoint::is_name(name) => {
             path.join(checkpoint::STATE).is_file() || checkpoint::is_fragment(path)
         }

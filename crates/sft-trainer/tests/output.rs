@@ -8,7 +8,10 @@ use std::fs;
 use candle_core::Device;
 use common::{Case, On, assert_same, checkpoints, names, read_json};
 use sft_lora::peft::load_adapter;
-use sft_trainer::{Event, Outcome, ResumeFrom, RunState, StopFlag, TrainError, run_state};
+use sft_trainer::{
+    Event, Outcome, ResumeFrom, RunState, StopFlag, TENSORBOARD, TrainError, run_state,
+    write_report,
+};
 
 #[test]
 fn the_files_of_a_run() {
@@ -134,6 +137,25 @@ fn a_finished_run_is_replaced_only_by_a_complete_one() {
         &elsewhere.results(),
         "in place of another run and in an empty directory",
     );
+}
+
+/// A report is one of the run's files: it goes with them, and to no other folder.
+#[test]
+fn a_report_belongs_to_its_run() {
+    let case = Case::new();
+    let refused = write_report(&case.out, "nothing was run").unwrap_err().to_string();
+    assert!(refused.contains("report.html"), "{refused}");
+    case.complete(ResumeFrom::Fresh);
+    for html in ["first", "second"] {
+        let path = write_report(&case.out, html).unwrap();
+        assert_eq!(fs::read_to_string(path).unwrap(), html);
+    }
+    let events = case.out.join(TENSORBOARD).join("events.out.tfevents.1.sft");
+    fs::create_dir(events.parent().unwrap()).unwrap();
+    fs::write(&events, "").unwrap();
+    case.complete(ResumeFrom::Fresh);
+    assert!(!case.out.join("report.html").exists() && !events.exists());
+    assert!(names(&case.out).iter().all(|name| !name.starts_with('.')));
 }
 
 /// A kill while the files move: whatever was done is finished at the next start, and nothing is lost.

@@ -24,6 +24,8 @@ fn files_of_other_programs_are_never_touched() {
         "metrics.jsonl",
         "run_config.toml",
         "training_stats.json",
+        "report.html",
+        "tensorboard/notes.txt",
         "next_run/notes.txt",
     ];
     for name in foreign {
@@ -43,7 +45,9 @@ fn files_of_other_programs_are_never_touched() {
 
 #[test]
 fn a_foreign_folder_inside_a_run_is_not_touched_either() {
-    for name in ["checkpoint_epoch_2/weights.bin", "final_model/weights.bin"] {
+    for name in
+        ["checkpoint_epoch_2/weights.bin", "final_model/weights.bin", "tensorboard/notes.txt"]
+    {
         let case = Case::new();
         case.stop_at(2, ResumeFrom::Fresh);
         write(&case.out, name);

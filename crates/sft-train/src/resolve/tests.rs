@@ -13,7 +13,7 @@ use crate::layers::default_entries;
 use crate::{error, file};
 
 /// A value for every flag that is not its default. `FILE` and `DIR` stand for things that exist.
-const TYPED: [(&str, &str); 35] = [
+const TYPED: [(&str, &str); 37] = [
     ("model_name", "DIR"),
     ("revision", "v1"),
     ("init_adapter", "no/adapter"),
@@ -47,6 +47,8 @@ const TYPED: [(&str, &str); 35] = [
     ("save_total_limit", "13"),
     ("eval_steps", "17"),
     ("early_stopping_patience", "19"),
+    ("tensorboard", "true"),
+    ("report_examples", "23"),
     ("resume", "auto"),
     ("dry_run", "true"),
 ];
@@ -106,12 +108,38 @@ fn adapter(targets: &str) -> PeftAdapter {
     PeftAdapter { config, lora, tensors: BTreeMap::<String, Tensor>::new(), dir: "start".into() }
 }
 
+/// The report of a run on anybody's rows shows none of them unless it was asked to.
+#[test]
+fn only_notes_of_the_sample_are_shown_unasked() {
+    let examples = |train: &str, val: Option<&str>, asked: Option<usize>| {
+        let options = Options {
+            train_csv: Some(train.into()),
+            val_csv: val.map(Into::into),
+            report_examples: asked,
+            ..Options::default()
+        };
+        let settings = resolve(vec![(Origin::Flag, options)]).unwrap();
+        assert_eq!(settings.to_toml().contains("report_examples"), asked.is_some());
+        settings.report_examples
+    };
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    assert_eq!(examples("embedded", None, None), 3);
+    assert_eq!(examples("embedded", None, Some(0)), 0);
+    assert_eq!(examples("embedded", Some(own), None), 0);
+    assert_eq!(examples(own, None, None), 0);
+    assert_eq!(examples(own, Some("embedded"), None), 0);
+    assert_eq!(examples(own, None, Some(5)), 5);
+}
+
 #[test]
 fn every_flag_reaches_the_resolved_run_under_both_its_names() {
     let command = flags::command();
     let names: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
-    let (names, of_this_call) = names.split_at(names.len() - 5);
-    assert_eq!(of_this_call, ["config", "self_test", "allow_changes", "cross_validate", "suggest"]);
+    let (names, of_this_call) = names.split_at(names.len() - 6);
+    assert_eq!(
+        of_this_call,
+        ["config", "self_test", "allow_changes", "cross_validate", "suggest", "show"]
+    );
     assert_eq!(names, TYPED.map(|(name, _)| name));
     for kebab in [false, true] {
         let flag = |name: &str| if kebab { name.replace('_', "-") } else { name.to_owned() };
