@@ -7,6 +7,7 @@ use serde_json::Value;
 use sft_dataset::Example;
 use sft_kernels::random::Fnv;
 
+use crate::Trainer;
 use crate::error::Difference;
 
 /// Settings that a resumed run may change: they never change a byte of the result.
@@ -51,6 +52,14 @@ impl Fingerprint {
                 current: text(current.0.get(name)),
             })
             .collect()
+    }
+}
+
+impl Trainer {
+    /// What tells this run's base and data from others, by name.
+    pub fn fingerprints(&self) -> Vec<(&'static str, String)> {
+        let names = ["base_weights", "training_data", "validation_data"];
+        names.into_iter().filter_map(|name| Some((name, self.fingerprint.text(name)?))).collect()
     }
 }
 
