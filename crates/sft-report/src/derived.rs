@@ -35,6 +35,7 @@ struct Best {
 
 /// The same keys as an epoch of training_stats.json.
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the keys are those of the file")]
 struct Epoch {
     epoch: usize,
     train_loss: Option<f64>,

@@ -33,7 +33,7 @@ impl Report {
             completed => self.run.stats.is_some(),
             stopped_early => root["stats"]["stopped_early"] == true,
             final_model => root["stats"]["final_model"].as_str(),
-            head => self.head(&root),
+            head => head(&root),
             epochs => self.epochs(&root),
             plots => self.plots()?,
             data => self.data.as_ref().map(|data| data_tables(data, &root)),
@@ -59,81 +59,6 @@ impl Report {
             "data": serde_json::to_value(&self.data)?,
             "evaluation": self.evaluation,
         }))
-    }
-
-    /// The figures at the top: name, number, unit.
-    fn head(&self, root: &Value) -> Vec<Html> {
-        let epochs = root["stats"]["epochs"].as_array().map_or(0, Vec::len);
-        let last = format!("/stats/epochs/{}", epochs.saturating_sub(1));
-        // Where the statistics are not there yet, what follows from the lines of metrics.jsonl.
-        let either = |stats: &str, derived: &str| {
-            let key = if root.pointer(stats).is_some() { stats } else { derived };
-            key.to_owned()
-        };
-        let rows = [
-            (
-                "Training loss, last epoch",
-                either(&format!("{last}/train_loss"), "/derived/train_loss"),
-                Form::Fixed(4),
-                "",
-            ),
-            (
-                "Validation loss, at the end",
-                either(&format!("{last}/val_loss"), "/derived/val_loss"),
-                Form::Fixed(4),
-                "",
-            ),
-            (
-                "Lowest validation loss",
-                either("/stats/best_evaluation/eval_loss", "/derived/best_evaluation/eval_loss"),
-                Form::Fixed(4),
-                "",
-            ),
-            (
-                "Step of the lowest loss",
-                either("/stats/best_evaluation/step", "/derived/best_evaluation/step"),
-                Form::Count,
-                "",
-            ),
-            ("Steps", either("/stats/steps", "/derived/steps"), Form::Count, ""),
-            (
-                "Steps planned",
-                either("/stats/total_steps", "/derived/planned_steps"),
-                Form::Count,
-                "",
-            ),
-            (
-                "Steps without an update",
-                either("/stats/skipped_steps", "/derived/skipped_steps"),
-                Form::Count,
-                "",
-            ),
-            (
-                "Time in training",
-                either("/stats/train_seconds", "/derived/train_seconds"),
-                Form::Duration,
-                "",
-            ),
-            ("Tokens", either("/stats/tokens", "/derived/tokens"), Form::Count, ""),
-            ("Tokens a second", "/derived/tokens_per_s".to_owned(), Form::Count, ""),
-            (
-                "Peak memory",
-                either("/stats/peak_memory_mb", "/derived/peak_memory_mb"),
-                Form::Count,
-                " MiB",
-            ),
-            ("Trainable parameters", "/derived/trainable_parameters".to_owned(), Form::Count, ""),
-            (
-                "Share of all parameters",
-                "/derived/trainable_percent".to_owned(),
-                Form::Fixed(3),
-                " %",
-            ),
-        ];
-        rows.into_iter()
-            .filter(|(_, key, ..)| root.pointer(key).is_some_and(|value| !value.is_null()))
-            .map(|(name, key, form, unit)| context! { name, value => figure(root, &key, form), unit })
-            .collect()
     }
 
     /// The epochs: those of the statistics, or as far as the run has come.
@@ -283,6 +208,71 @@ impl Report {
         };
         if self.evaluation.is_some() { names.map(row).to_vec() } else { Vec::new() }
     }
+}
+
+/// The figures at the top: name, number, unit.
+fn head(root: &Value) -> Vec<Html> {
+    let epochs = root["stats"]["epochs"].as_array().map_or(0, Vec::len);
+    let last = format!("/stats/epochs/{}", epochs.saturating_sub(1));
+    // Where the statistics are not there yet, what follows from the lines of metrics.jsonl.
+    let either = |stats: &str, derived: &str| {
+        let key = if root.pointer(stats).is_some() { stats } else { derived };
+        key.to_owned()
+    };
+    let rows = [
+        (
+            "Training loss, last epoch",
+            either(&format!("{last}/train_loss"), "/derived/train_loss"),
+            Form::Fixed(4),
+            "",
+        ),
+        (
+            "Validation loss, at the end",
+            either(&format!("{last}/val_loss"), "/derived/val_loss"),
+            Form::Fixed(4),
+            "",
+        ),
+        (
+            "Lowest validation loss",
+            either("/stats/best_evaluation/eval_loss", "/derived/best_evaluation/eval_loss"),
+            Form::Fixed(4),
+            "",
+        ),
+        (
+            "Step of the lowest loss",
+            either("/stats/best_evaluation/step", "/derived/best_evaluation/step"),
+            Form::Count,
+            "",
+        ),
+        ("Steps", either("/stats/steps", "/derived/steps"), Form::Count, ""),
+        ("Steps planned", either("/stats/total_steps", "/derived/planned_steps"), Form::Count, ""),
+        (
+            "Steps without an update",
+            either("/stats/skipped_steps", "/derived/skipped_steps"),
+            Form::Count,
+            "",
+        ),
+        (
+            "Time in training",
+            either("/stats/train_seconds", "/derived/train_seconds"),
+            Form::Duration,
+            "",
+        ),
+        ("Tokens", either("/stats/tokens", "/derived/tokens"), Form::Count, ""),
+        ("Tokens a second", "/derived/tokens_per_s".to_owned(), Form::Count, ""),
+        (
+            "Peak memory",
+            either("/stats/peak_memory_mb", "/derived/peak_memory_mb"),
+            Form::Count,
+            " MiB",
+        ),
+        ("Trainable parameters", "/derived/trainable_parameters".to_owned(), Form::Count, ""),
+        ("Share of all parameters", "/derived/trainable_percent".to_owned(), Form::Fixed(3), " %"),
+    ];
+    rows.into_iter()
+        .filter(|(_, key, ..)| root.pointer(key).is_some_and(|value| !value.is_null()))
+        .map(|(name, key, form, unit)| context! { name, value => figure(root, &key, form), unit })
+        .collect()
 }
 
 fn pairs(pairs: &[(String, String)]) -> Vec<Html> {

@@ -1,5 +1,5 @@
 //! The page: every number is that of its source, every text is text, and nothing is fetched.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::single_range_in_vec_init)]
 
 mod common;
 
@@ -91,7 +91,7 @@ fn said(text: &str) -> (f64, f64) {
     let plain = text.replace(',', "");
     let (mantissa, exponent) = plain.split_once('e').unwrap_or((&plain, "0"));
     let digits = mantissa.split_once('.').map_or(0, |(_, digits)| digits.len());
-    let place = exponent.parse::<i32>().unwrap() - digits as i32;
+    let place = exponent.parse::<i32>().unwrap() - i32::try_from(digits).unwrap();
     (plain.parse().unwrap(), 0.5 * 10_f64.powi(place))
 }
 

@@ -29,7 +29,7 @@ fn crc32c(data: &[u8]) -> u32 {
 
 fn masked(data: &[u8]) -> u32 {
     let crc = crc32c(data);
-    ((crc >> 15) | (crc << 17)).wrapping_add(0xA282_EAD8)
+    crc.rotate_right(15).wrapping_add(0xA282_EAD8)
 }
 
 fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> &'a [u8] {
@@ -74,7 +74,7 @@ fn event(mut message: &[u8]) -> Event {
     while !message.is_empty() {
         match field(&mut message) {
             (1, bits, _) => event.wall_time = f64::from_bits(bits),
-            (2, step, _) => event.step = step as i64,
+            (2, step, _) => event.step = step.cast_signed(),
             (3, _, text) => event.version = Some(String::from_utf8(text.to_vec()).unwrap()),
             (5, _, mut summary) => {
                 while !summary.is_empty() {

@@ -54,7 +54,7 @@ impl Observer for Watch {
                 ],
             ),
             Event::Evaluated { step, eval_loss, .. } => {
-                self.scalars(*step, &[("loss/eval", *eval_loss)])
+                self.scalars(*step, &[("loss/eval", *eval_loss)]);
             }
             _ => {}
         }

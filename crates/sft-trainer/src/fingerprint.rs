@@ -7,6 +7,7 @@ use serde_json::Value;
 use sft_dataset::Example;
 use sft_kernels::random::Fnv;
 
+use crate::Trainer;
 use crate::error::Difference;
 
 /// Settings that a resumed run may change: they never change a byte of the result.
@@ -71,6 +72,14 @@ impl Fingerprint {
     /// Whether losses over the validation rows of both can be compared.
     pub(crate) fn validates_as(&self, other: &Self) -> bool {
         VALIDATION.iter().all(|&name| self.0.get(name) == other.0.get(name))
+    }
+}
+
+impl Trainer {
+    /// What tells this run's base and data from others, by name.
+    pub fn fingerprints(&self) -> Vec<(&'static str, String)> {
+        let names = ["base_weights", "training_data", "validation_data"];
+        names.into_iter().filter_map(|name| Some((name, self.fingerprint.text(name)?))).collect()
     }
 }
 

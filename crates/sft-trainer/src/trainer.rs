@@ -167,12 +167,6 @@ impl Trainer {
         self.model
     }
 
-    /// What tells this run's base and data from others, by name.
-    pub fn fingerprints(&self) -> Vec<(&'static str, String)> {
-        let names = ["base_weights", "training_data", "validation_data"];
-        names.into_iter().filter_map(|name| Some((name, self.fingerprint.text(name)?))).collect()
-    }
-
     /// Trains until the last step, early stopping, or the stop flag.
     ///
     /// # Errors

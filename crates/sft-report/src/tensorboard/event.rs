@@ -7,9 +7,9 @@ pub(super) enum Event<'a> {
     /// The first of a file.
     Version,
     /// Steps from this one on are told anew.
-    Restart { step: i64 },
+    Restart { step: u64 },
     /// Values of a step by name.
-    Scalars { step: i64, values: &'a [(&'a str, f64)] },
+    Scalars { step: u64, values: &'a [(&'a str, f64)] },
 }
 
 /// Of a field: the three ways in which these messages hold one.
@@ -27,13 +27,13 @@ impl Event<'_> {
         match self {
             Self::Version => bytes(&mut event, 3, b"brain.Event:2"), // file_version
             Self::Restart { step } => {
-                varint_field(&mut event, 2, *step as u64); // step
+                varint_field(&mut event, 2, *step); // step
                 let mut log = Vec::new();
                 varint_field(&mut log, 1, 1); // status: START
                 bytes(&mut event, 7, &log); // session_log
             }
             Self::Scalars { step, values } => {
-                varint_field(&mut event, 2, *step as u64);
+                varint_field(&mut event, 2, *step);
                 let mut summary = Vec::new();
                 for (tag, number) in *values {
                     let mut value = Vec::new();

@@ -44,7 +44,7 @@ impl EventFile {
         let mut events = Self { path, file };
         events.write(&Event::Version)?;
         if steps_done > 0 {
-            events.write(&Event::Restart { step: steps_done as i64 + 1 })?;
+            events.write(&Event::Restart { step: steps_done as u64 + 1 })?;
         }
         Ok(events)
     }
@@ -59,7 +59,7 @@ impl EventFile {
     /// # Errors
     /// When the file cannot be written.
     pub fn scalars(&mut self, step: usize, values: &[(&str, f64)]) -> Result<()> {
-        self.write(&Event::Scalars { step: step as i64, values })
+        self.write(&Event::Scalars { step: step as u64, values })
     }
 
     fn write(&mut self, event: &Event<'_>) -> Result<()> {

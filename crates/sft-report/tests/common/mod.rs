@@ -1,5 +1,10 @@
 //! A run as it lies on disk, and everything that a caller may add to it.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::single_range_in_vec_init,
+    reason = "each test file uses a part of it"
+)]
 
 use std::fmt::Write;
 use std::path::Path;
