@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::findings::tokens::tokens;
+use crate::findings::tokens::{Token, tokens};
 
 /// Words of a run that two people would hardly choose alike.
 const RUN: usize = 8;
@@ -41,7 +41,7 @@ impl Recitation {
 }
 
 fn words(text: &str) -> Vec<String> {
-    tokens(text).into_iter().filter(|token| token.has_content()).map(|token| token.text).collect()
+    tokens(text).into_iter().filter(Token::has_content).map(|token| token.text).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Is a model ready for preference training (Stage B), and would that help? Each question with what
 //! was measured.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -155,6 +155,20 @@ impl Readiness {
             .collect();
         let verdict = if reasons.is_empty() { Verdict::Proceed } else { Verdict::Hold };
         Self { checks, verdict, reasons }
+    }
+}
+
+/// The checklist, a line a question, and what follows from it.
+impl fmt::Display for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Ready for preference training (Stage B)?")?;
+        for Check { name, status, measured, why } in &self.checks {
+            let mut why = why.chars();
+            let first = why.next().into_iter().flat_map(char::to_uppercase);
+            let why: String = first.chain(why).collect();
+            writeln!(f, "  {:<8}{name}: {measured}. {why}", status.name())?;
+        }
+        f.write_str(self.verdict.name())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sft_dataset::{Dataset, PromptTemplate};
+use sft_dataset::{PromptTemplate, Record};
 
 use crate::audit::{Audit, Auditor, Kind};
 use crate::findings::{NoteFindings, check};
@@ -17,7 +17,7 @@ const PLACEHOLDER: &str = "{clinical_note}";
 /// Bytes of a template's line that a summary would not have by chance.
 const SHORTEST_PART: usize = 8;
 
-/// The distinct notes of a CSV file, in its order, with what is known of each.
+/// Distinct notes, in the order of their rows, with what is known of each.
 #[derive(Debug, Clone, Default)]
 pub struct NoteSet {
     notes: Vec<EvalNote>,
@@ -114,11 +114,11 @@ pub struct SummaryFigures {
 }
 
 impl NoteSet {
-    /// The distinct notes of `dataset`, for a model that is asked with this template.
-    pub fn new(dataset: &Dataset, template: &PromptTemplate) -> Self {
+    /// The distinct notes of these rows, for a model that is asked with this template.
+    pub fn new(records: &[Record], template: &PromptTemplate) -> Self {
         let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         let mut notes: Vec<EvalNote> = Vec::new();
-        for record in &dataset.records {
+        for record in records {
             let place = *places.entry(&record.clinical_note).or_insert(notes.len());
             if place == notes.len() {
                 notes.push(EvalNote {
@@ -149,13 +149,12 @@ impl NoteSet {
             && self.line_breaks.is_none_or(|most| text.matches('\n').count() <= most)
     }
 
-    /// Adds what a sidecar lists, by the ids of the rows of `dataset`; gives how many notes have
+    /// Adds what a sidecar lists, by the ids of `records`; gives how many notes have
     /// something.
-    pub fn add_findings(&mut self, dataset: &Dataset, findings: &[NoteFindings]) -> usize {
+    pub fn add_findings(&mut self, records: &[Record], findings: &[NoteFindings]) -> usize {
         let by_id: BTreeMap<&str, &NoteFindings> =
             findings.iter().map(|note| (note.id.as_str(), note)).collect();
-        let of_note: BTreeMap<&str, &NoteFindings> = dataset
-            .records
+        let of_note: BTreeMap<&str, &NoteFindings> = records
             .iter()
             .filter_map(|record| {
                 Some((record.clinical_note.as_str(), *by_id.get(record.id.as_str())?))

@@ -1,8 +1,10 @@
 //! The rows of a run: read, filtered, split.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use sft_dataset::{Dataset, Record, shared_notes, split_by_note};
+use sft_eval::pairs_by_type;
 use sft_model::source::Sample;
 use sft_report::{DataShape, SetShape};
 use sft_trainer::DataFile;
@@ -24,6 +26,8 @@ pub(crate) struct Rows {
     pub(crate) notes: Vec<String>,
     /// The files of the user that the rows came from.
     pub(crate) files: Vec<DataFile>,
+    /// Pairs of a factual and a hallucinated training row of one note, by type.
+    pub(crate) pairs: BTreeMap<String, usize>,
 }
 
 impl Rows {
@@ -36,6 +40,7 @@ impl Rows {
             report: Vec::new(),
             notes: Vec::new(),
             files: Vec::new(),
+            pairs: BTreeMap::new(),
         };
         let (factual, shape) = rows.factual(&settings.train_csv, Sample::Train)?;
         rows.shape.training = shape;
@@ -88,6 +93,9 @@ impl Rows {
         }
         let dataset = Dataset::read_csv(&file)?;
         let factual = dataset.factual_records()?;
+        if sample == Sample::Train {
+            self.pairs = pairs_by_type(&dataset.records);
+        }
         self.report.extend(
             dataset.report.lines().iter().map(|line| format!("{}: {line}", path.display())),
         );

@@ -1,10 +1,17 @@
-//! What is made of a run that has ended: its report.
+//! What is made of a run that has ended: is it ready for Stage B, and its report.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use sft_dataset::{EncodedSet, PromptTokenizer, Record};
-use sft_inference::{Event, GenerationParams, Generator};
-use sft_report::{DataShape, ExampleText, Report, Run};
+use sft_eval::audit::{Auditor, Terms};
+use sft_eval::{
+    Answer, EvalNote, Evidence, Judged, NoteSet, Readiness, Status, SummaryFigures, TrainingCurve,
+};
+use sft_inference::{Event, FinishReason, GenerationParams, Generator};
+use sft_report::{Check, DataShape, ExampleText, Report, Run};
 use sft_trainer::{Outcome, StopFlag, Trainer, write_report};
 
 use crate::console;
@@ -12,17 +19,35 @@ use crate::data::Rows;
 use crate::error::{CliError, one_line};
 use crate::resolve::Settings;
 
-/// Longest summary of an example.
+/// Longest summary.
 const NEW_TOKENS: usize = 150;
+/// Notes that are summarised to see whether the text is as it should be, at most, ...
+const CHECKED: usize = 20;
+/// ... in so much time, ...
+const TIME: Duration = Duration::from_secs(20);
+/// ... or this share of the training's.
+const SHARE: f64 = 0.05;
 
-/// What the report says beyond the files of the run.
+/// What is to be said beyond the files of the run.
 pub(crate) struct Ending {
+    /// When training did.
+    began: Instant,
     output_dir: PathBuf,
     data: DataShape,
-    /// The rows whose notes are shown.
+    pairs: BTreeMap<String, usize>,
+    /// The rows whose notes are summarised: of the validation set, else of the training set.
     records: Vec<Record>,
+    /// So many of them are shown in the report.
+    examples: usize,
     prompts: PromptTokenizer,
     stop_ids: Vec<u32>,
+}
+
+/// What the model wrote.
+#[derive(Default)]
+struct Written {
+    examples: Vec<ExampleText>,
+    figures: Option<SummaryFigures>,
 }
 
 impl Ending {
@@ -39,9 +64,12 @@ impl Ending {
             if val.examples.is_empty() { (rows.train, train) } else { (rows.val, val) };
         let used = set.examples.iter().filter_map(|example| records.get(example.index as usize));
         Self {
+            began: Instant::now(),
             output_dir: settings.output_dir.clone(),
             data: rows.shape,
-            records: used.take(settings.report_examples).cloned().collect(),
+            pairs: rows.pairs,
+            records: used.take(settings.report_examples.max(CHECKED)).cloned().collect(),
+            examples: settings.report_examples,
             prompts,
             stop_ids,
         }
@@ -56,15 +84,9 @@ impl Ending {
         }
     }
 
-    /// Writes the report into `dir` and says so. The run has ended well already: what goes wrong here is a warning.
-    /// Summaries of examples are made for a complete run alone, and not when somebody asks to stop.
-    pub(crate) fn write_report(
-        self,
-        trainer: Trainer,
-        dir: &Path,
-        complete: bool,
-        stop: &StopFlag,
-    ) {
+    /// Says of a complete run whether it is ready for Stage B, and writes the report into `dir`. The run has
+    /// ended well already: what goes wrong here is a warning. Notes are not summarised when somebody asks to stop.
+    pub(crate) fn finish(self, trainer: Trainer, dir: &Path, complete: bool, stop: &StopFlag) {
         match self.report(trainer, dir, complete, stop) {
             Ok(path) => console::status(format_args!("report: {}", path.display())),
             Err(error) => console::warning(format_args!(
@@ -87,7 +109,7 @@ impl Ending {
             run: Run::read(dir)?,
             planned_steps: Some(trainer.plan().total_steps),
             parameters: Some((model.trainable_parameters(), model.total_parameters())),
-            data: Some(self.data),
+            data: Some(self.data.clone()),
             fingerprints: trainer.fingerprints().into_iter().map(named).collect(),
             versions: vec![
                 ("sft-train".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
@@ -98,64 +120,107 @@ impl Ending {
             ],
             ..Report::default()
         };
-        if complete && !self.records.is_empty() {
-            console::status(format_args!(
-                "summarising {} notes for the report, with the adapter and without",
-                self.records.len()
-            ));
-            let generator = Generator::new(trainer.into_model(), self.prompts, self.stop_ids);
-            match summaries(generator, &self.records, stop) {
-                Ok(examples) => report.examples = examples,
-                // The curves are worth having without them.
-                Err(error) => console::warning(format_args!(
-                    "the report is without examples: {}",
-                    one_line(&error)
-                )),
-            }
+        if complete {
+            let curve = curve(dir);
+            let pairs = self.pairs.clone();
+            let written = self.write(trainer, stop).unwrap_or_else(|error| {
+                // The curves are worth having without it.
+                console::warning(format_args!("no note was summarised: {}", one_line(&error)));
+                Written::default()
+            });
+            let readiness = Readiness::new(&Evidence {
+                curve: curve.as_ref(),
+                summaries: written.figures.as_ref(),
+                scores: None,
+                pairs: Some(&pairs),
+            });
+            console::status(&readiness);
+            report.examples = written.examples;
+            report.checks = readiness.checks.into_iter().map(check).collect();
+            report.verdict = Some(readiness.verdict.name().to_owned());
         }
         Ok(write_report(dir, &report.html()?)?)
     }
+
+    /// Summarises notes, as far as the time goes, by the fine-tuned model, and those that are shown by its base
+    /// too.
+    fn write(self, trainer: Trainer, stop: &StopFlag) -> Result<Written, CliError> {
+        let time = TIME.max(self.began.elapsed().mul_f64(SHARE));
+        let mut generator = Generator::new(trainer.into_model(), self.prompts, self.stop_ids);
+        let mut notes = NoteSet::new(&self.records, generator.prompts().template());
+        notes.retain(|note| generator.check_note(0, &note.note).is_ok());
+        if notes.notes().is_empty() {
+            return Ok(Written::default());
+        }
+        console::status(format_args!("summarising {} notes", notes.notes().len()));
+        let mut tuned = summarise(&generator, notes.notes(), Some(Instant::now() + time), stop)?;
+        let mut place = 0..;
+        notes.retain(|_| place.next().is_some_and(|place| tuned[place].is_some()));
+        tuned.retain(Option::is_some);
+        let tuned: Vec<Answer> = tuned.into_iter().flatten().collect();
+        let judged = notes.judge(&tuned, &Auditor::new(Terms::built_in()));
+
+        let shown = &notes.notes()[..self.examples.min(tuned.len())];
+        generator.set_adapter_enabled(false);
+        let base = summarise(&generator, shown, None, stop)?;
+        let examples = shown.iter().zip(&tuned).zip(&judged).zip(base);
+        Ok(Written {
+            examples: examples
+                .map(|(((note, tuned), judged), base)| example(note, tuned, judged, base))
+                .collect(),
+            figures: (!judged.is_empty()).then(|| SummaryFigures::new(&judged)),
+        })
+    }
 }
 
-/// Each note that the model can take, summarised by the fine-tuned model and by its base. None when asked to stop.
-fn summaries(
-    mut generator: Generator,
-    records: &[Record],
-    stop: &StopFlag,
-) -> Result<Vec<ExampleText>, CliError> {
-    let fits = |record: &&Record| generator.check_note(0, &record.clinical_note).is_ok();
-    let records: Vec<&Record> = records.iter().filter(fits).collect();
-    let notes: Vec<String> = records.iter().map(|record| record.clinical_note.clone()).collect();
-    let Some(tuned) = summarise(&generator, &notes, stop)? else { return Ok(Vec::new()) };
-    generator.set_adapter_enabled(false);
-    let Some(base) = summarise(&generator, &notes, stop)? else { return Ok(Vec::new()) };
-    let examples =
-        records.into_iter().zip(tuned).zip(base).map(|((record, tuned), base)| ExampleText {
-            id: record.id.clone(),
-            note: record.clinical_note.clone(),
-            reference: record.model_summary.clone(),
-            base: Some(base),
-            tuned: Some(tuned),
-            unsupported: Vec::new(),
-        });
-    Ok(examples.collect())
+fn example(note: &EvalNote, tuned: &Answer, judged: &Judged, base: Option<Answer>) -> ExampleText {
+    ExampleText {
+        id: note.id.clone(),
+        note: note.note.clone(),
+        reference: note.references.first().cloned().unwrap_or_default(),
+        base: base.map(|answer| answer.summary),
+        tuned: Some(tuned.summary.clone()),
+        unsupported: judged.audit.unsupported.iter().map(|fact| fact.start..fact.end).collect(),
+    }
 }
 
-/// Greedy summaries in the order of the notes; none when asked to stop.
+fn check(check: sft_eval::Check) -> Check {
+    let sft_eval::Check { name, status, measured, why } = check;
+    let status = match status {
+        Status::Passed => sft_report::Status::Passed,
+        Status::Failed => sft_report::Status::Failed,
+        Status::Unknown => sft_report::Status::Unknown,
+    };
+    Check { name, status, measured, why }
+}
+
+/// The losses by epoch of the run in a folder.
+fn curve(dir: &Path) -> Option<TrainingCurve> {
+    serde_json::from_slice(&fs::read(dir.join("training_stats.json")).ok()?).ok()
+}
+
+/// Greedy summaries in the order of the notes; none of those that were not complete in time, or when somebody
+/// asked to stop.
 fn summarise(
     generator: &Generator,
-    notes: &[String],
+    notes: &[EvalNote],
+    until: Option<Instant>,
     stop: &StopFlag,
-) -> Result<Option<Vec<String>>, CliError> {
+) -> Result<Vec<Option<Answer>>, CliError> {
     let params = GenerationParams { max_new_tokens: NEW_TOKENS, ..GenerationParams::default() };
-    let mut summaries = vec![String::new(); notes.len()];
-    for event in generator.stream(notes, &params)? {
-        if stop.is_set() {
-            return Ok(None);
-        }
+    let texts: Vec<String> = notes.iter().map(|note| note.note.clone()).collect();
+    let mut summaries = vec![None; texts.len()];
+    if texts.is_empty() {
+        return Ok(summaries);
+    }
+    for event in generator.stream(&texts, &params)? {
         if let Event::Finished { note, generation } = event? {
-            summaries[note] = generation.generated_summary;
+            let ended = generation.finish_reason == FinishReason::Eos;
+            summaries[note] = Some(Answer { summary: generation.generated_summary, ended });
+        }
+        if stop.is_set() || until.is_some_and(|until| Instant::now() > until) {
+            break;
         }
     }
-    Ok(Some(summaries))
+    Ok(summaries)
 }

@@ -193,7 +193,7 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     let outcome = outcome?;
     let code = finish(&outcome, &settings.output_dir);
     if let Some(dir) = ending.directory(&outcome) {
-        ending.write_report(trainer, &dir, matches!(outcome, Outcome::Completed { .. }), &stop);
+        ending.finish(trainer, &dir, matches!(outcome, Outcome::Completed { .. }), &stop);
     }
     if matches!(outcome, Outcome::Stopped { .. }) {
         how_to_go_on(&settings.output_dir);

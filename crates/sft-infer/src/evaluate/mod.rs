@@ -65,10 +65,10 @@ pub(crate) fn evaluate(args: &Args, csv: &Path) -> Result<(), Error> {
         return Err(Error::NothingToCompare { folder: folder.clone() });
     }
     let set = EvalSet::new(&dataset, generator.prompts(), generator.max_length())?;
-    let mut notes = NoteSet::new(&dataset, generator.prompts().template());
+    let mut notes = NoteSet::new(&dataset.records, generator.prompts().template());
     notes.retain(|note| !args.scores_only && is_taken(&generator, csv, note.line, &note.note));
     if let (Some(path), Some(findings)) = (&args.findings, &findings)
-        && notes.add_findings(&dataset, findings) == 0
+        && notes.add_findings(&dataset.records, findings) == 0
     {
         return Err(Error::NoSuchFindings { path: path.clone(), csv: csv.to_owned() });
     }

@@ -1,6 +1,6 @@
 //! The figures for people.
 
-use sft_eval::{Check, Comparison, Interval, ModelReport, Readiness, SummaryFigures};
+use sft_eval::{Comparison, Interval, ModelReport, Readiness, SummaryFigures};
 
 /// A line each, a column for each model.
 pub(super) fn table(
@@ -58,7 +58,7 @@ pub(super) fn table(
             }
         }
     }
-    text + &checklist(readiness)
+    format!("{text}\n\n{readiness}")
 }
 
 /// The figures of summaries that have a line.
@@ -82,24 +82,6 @@ type Mean = fn(&SummaryFigures) -> Option<Interval>;
 
 fn mean(report: &ModelReport, of: Mean) -> Option<Interval> {
     report.summaries.as_ref().and_then(of)
-}
-
-/// The checklist, a line a question, and what follows from it.
-fn checklist(readiness: &Readiness) -> String {
-    let line = |check: &Check| {
-        let (status, why) = (check.status.name(), upper_first(&check.why));
-        format!("  {status:<8}{}: {}. {why}", check.name, check.measured)
-    };
-    let lines: Vec<String> = readiness.checks.iter().map(line).collect();
-    let question = "Ready for preference training (Stage B)?";
-    format!("\n\n{question}\n{}\n{}", lines.join("\n"), readiness.verdict.name())
-}
-
-fn upper_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
 }
 
 /// A figure, perhaps with its interval.
