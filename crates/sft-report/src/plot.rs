@@ -225,8 +225,8 @@ mod tests {
         let [line] = &polylines(&svg, "#8FB8DE")[..] else { panic!("{svg}") };
         let [first, middle, last] = line[..] else { panic!("{line:?}") };
         // A straight line, falling (downwards is a higher y), that ends at the right of the axis.
-        assert!((middle.0 - (first.0 + last.0) / 2.0).abs() <= 1.0, "{line:?}");
-        assert!((middle.1 - (first.1 + last.1) / 2.0).abs() <= 1.0, "{line:?}");
+        assert!((middle.0 - f64::midpoint(first.0, last.0)).abs() <= 1.0, "{line:?}");
+        assert!((middle.1 - f64::midpoint(first.1, last.1)).abs() <= 1.0, "{line:?}");
         assert!(first.1 < middle.1 && first.0 < middle.0, "{line:?}");
         assert!(svg.contains("viewBox=\"0 0 480 300\""));
     }

@@ -95,9 +95,7 @@ mod tests {
         let path = dir.path().join("rows.csv");
         let mut csv = String::from("clinical_note,model_summary,label,hallucination_type\n");
         csv += "a,b,factual,\nc,d,Factual ,\n,d,factual,\ne,,factual,\n,,factual,\n";
-        for kind in 0..30 {
-            csv += &format!("a,x,hallucinated,kind {kind}\n");
-        }
+        csv.extend((0..30).map(|kind| format!("a,x,hallucinated,kind {kind}\n")));
         std::fs::write(&path, csv).unwrap();
         let dataset = Dataset::read_csv(&path).unwrap();
         let mut shape = DataShape { training: of_file(&path, &dataset), validation: None };
