@@ -10,5 +10,6 @@ pub use sft_inference as inference;
 pub use sft_kernels as kernels;
 pub use sft_lora as lora;
 pub use sft_model as model;
+pub use sft_report as report;
 pub use sft_self_test as self_test;
 pub use sft_trainer as trainer;

@@ -1,6 +1,6 @@
 //! What shows a run.
 //!
-//! [`Report::html`] makes one HTML file of what a training run left, [`curve`] a loss curve of text, and
+//! [`Report::html`] makes one HTML file of what a training run left, [`curve()`] a loss curve of text, and
 //! [`tensorboard::EventFile`] the events that TensorBoard reads. Nothing here computes with a model, and nothing prints.
 #![forbid(unsafe_code)]
 

@@ -13,6 +13,9 @@ const FONT: (&str, i32) = ("sans-serif", 15);
 /// Points of a line at most; more cannot be told apart at this width.
 const POINTS: usize = 400;
 
+/// What is not above it is drawn as zero.
+const SMALLEST: f64 = 1e-200;
+
 /// Axes and their labels.
 const INK: RGBColor = RGBColor(0, 0, 0);
 /// Lines across.
@@ -54,7 +57,11 @@ pub(crate) fn lines(lines: &[Line]) -> Result<Option<String>, ReportError> {
     let Some(highest) = points().map(|point| point.1).max_by(f64::total_cmp) else {
         return Ok(None);
     };
-    let top = if highest > 0.0 { highest * 1.05 } else { 1.0 };
+    // The library looks for marks of an axis forever where numbers are very large or very small: it gets them by this
+    // power of ten.
+    let unit = if highest > SMALLEST { 10_f64.powf(highest.log10().floor()) } else { 1.0 };
+    let scaled = |value: f64| (value / unit).clamp(0.0, 10.0);
+    let top = if highest > SMALLEST { scaled(highest) * 1.05 } else { 1.0 };
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -75,7 +82,7 @@ pub(crate) fn lines(lines: &[Line]) -> Result<Option<String>, ReportError> {
             .x_labels(6)
             .y_labels(6)
             .x_label_formatter(&|x| format!("{x:.0}"))
-            .y_label_formatter(&|y| tick(*y, top))
+            .y_label_formatter(&|y| tick(*y * unit, top * unit))
             .x_desc("step")
             .draw()
             .map_err(failed)?;
@@ -83,6 +90,7 @@ pub(crate) fn lines(lines: &[Line]) -> Result<Option<String>, ReportError> {
             let rgb = line.colour.rgb();
             let width = if line.dots { 2 } else { 1 };
             let points = thin(&line.points, POINTS);
+            let points: Vec<Point> = points.iter().map(|&(x, y)| (x, scaled(y))).collect();
             chart
                 .draw_series(LineSeries::new(points.iter().copied(), rgb.stroke_width(width)))
                 .map_err(failed)?;

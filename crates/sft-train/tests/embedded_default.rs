@@ -56,6 +56,10 @@ fn the_first_command_teaches_the_small_base_its_task() {
         let last = stats.last().unwrap()[loss].as_f64().unwrap();
         assert!(last < first / 2.0, "{loss}: {first} -> {last}");
     }
+    // Nobody's notes: the report shows three of them, with both summaries.
+    let report = fixture.text("models/sft_specialist/report.html");
+    assert_eq!(report.matches("<h4>Untouched base</h4>").count(), 3);
+    assert!(ended.stderr.ends_with("report: ./models/sft_specialist/report.html\n"));
     let origin = |name: &str| {
         let line = ended.stderr.lines().find(|line| line.trim().starts_with(name)).unwrap();
         line.split_whitespace().last().unwrap().to_owned()
