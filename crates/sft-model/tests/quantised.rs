@@ -33,7 +33,8 @@ fn dequantised(name: &str, quantize: Quantize, folder: &Path) {
         .into_iter()
         .map(|(name, tensor)| {
             if tensor.rank() == 1 {
-                return (name, tensor); // a normalisation or a bias
+                // A normalisation or a bias: rounded, too.
+                return (name, tensor.to_dtype(DType::BF16).unwrap());
             }
             let tensor = if name.starts_with("model.layers.") {
                 let (rows, cols) = tensor.dims2().unwrap();
