@@ -154,7 +154,12 @@ impl<'a> Run<'a> {
         let mut tries = 0;
         loop {
             match self.restore_folder(trainer).and_then(|()| write(self)) {
-                Err(error) if error.is_not_found() && tries < TRIES => {
+                // What a removal that is under way has not reached yet may look like somebody else's.
+                Err(error)
+                    if (error.is_not_found()
+                        || matches!(error, TrainError::ForeignFiles { .. }))
+                        && tries < TRIES =>
+                {
                     tries += 1;
                     std::thread::sleep(tries * PAUSE);
                 }
