@@ -17,6 +17,10 @@ const REPEATED: f64 = 0.02;
 const PAIRS: usize = 50;
 /// ... and of each type that is to be learnt.
 const PAIRS_OF_A_TYPE: usize = 10;
+/// Types that are named, and the longest name: the column may hold anything.
+const TYPES: usize = 20;
+/// See [`TYPES`].
+const LONGEST: usize = 40;
 /// Where nearly all summaries are grounded and nearly all pairs ordered, there is little to learn.
 const GROUNDED: f64 = 0.98;
 /// See [`GROUNDED`].
@@ -327,15 +331,20 @@ fn enough_pairs(pairs: Option<&BTreeMap<String, usize>>) -> Check {
         return unknown(NAME, "no labelled rows were looked at");
     };
     let total: usize = pairs.values().sum();
-    let named = |(name, count): (&String, &usize)| match name.as_str() {
-        "" => format!("without a type {count}"),
-        name => format!("{name} {count}"),
-    };
-    let types: Vec<String> = pairs.iter().map(named).collect();
-    let few: Vec<&str> = pairs
+    let mut named: BTreeMap<&str, usize> = BTreeMap::new();
+    for (name, count) in pairs {
+        let name = match name.chars().count() {
+            0 => "without a type",
+            1..=LONGEST if named.len() < TYPES || named.contains_key(name.as_str()) => name,
+            _ => "(other)",
+        };
+        *named.entry(name).or_default() += count;
+    }
+    let types: Vec<String> = named.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let few: Vec<&str> = named
         .iter()
         .filter(|(_, count)| **count < PAIRS_OF_A_TYPE)
-        .map(|(name, _)| name.as_str())
+        .map(|(name, _)| *name)
         .collect();
     let measured = if types.is_empty() {
         "no pair".to_owned()

@@ -100,6 +100,19 @@ fn each_question_alone_holds_a_model_back() {
 }
 
 #[test]
+fn a_column_that_holds_no_types_is_not_shown() {
+    let long = "the patient reports fever and cough since Monday morning";
+    let many: BTreeMap<String, usize> = (0..30).map(|i| (format!("kind {i:02}"), 10)).collect();
+    for (pairs, total) in [(pairs(&[(long, 60)]), 60), (many, 300)] {
+        let readiness = Readiness::new(&Evidence { pairs: Some(&pairs), ..Evidence::default() });
+        let check = readiness.checks.last().unwrap();
+        assert!(check.measured.starts_with(&format!("{total} pairs: (other) ")), "{check:?}");
+        assert!(!readiness.to_string().contains("fever") && !check.measured.contains("kind 29"));
+        assert_eq!(check.status, Status::Passed);
+    }
+}
+
+#[test]
 fn the_statistics_of_a_run_are_its_curve() {
     let text = r#"{"completed": true, "epochs": [{"epoch": 1, "train_loss": 2.5, "val_loss": null, "steps": 3}],
         "skipped_steps": 0, "final_model": "last step"}"#;

@@ -1,6 +1,6 @@
 //! The rows of a run: read, filtered, split.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use sft_dataset::{Dataset, Record, shared_notes, split_by_note};
@@ -28,6 +28,8 @@ pub(crate) struct Rows {
     pub(crate) files: Vec<DataFile>,
     /// Pairs of a factual and a hallucinated training row of one note, by type.
     pub(crate) pairs: BTreeMap<String, usize>,
+    /// The validation notes' rows of every label, if some are hallucinated.
+    pub(crate) labelled: Option<Dataset>,
 }
 
 impl Rows {
@@ -41,8 +43,9 @@ impl Rows {
             notes: Vec::new(),
             files: Vec::new(),
             pairs: BTreeMap::new(),
+            labelled: None,
         };
-        let (factual, shape) = rows.factual(&settings.train_csv, Sample::Train)?;
+        let (factual, shape, mut dataset) = rows.factual(&settings.train_csv, Sample::Train)?;
         rows.shape.training = shape;
         match &settings.validation {
             Validation::Split(share) => {
@@ -53,10 +56,13 @@ impl Rows {
                     );
                 }
                 shape::hold_out(&mut rows.shape, &rows.val);
+                let notes: BTreeSet<&str> =
+                    rows.val.iter().map(|record| record.clinical_note.as_str()).collect();
+                dataset.records.retain(|record| notes.contains(record.clinical_note.as_str()));
             }
             Validation::File(path) => {
-                let (factual_val, shape) = rows.factual(path, Sample::Validation)?;
-                rows.val = factual_val;
+                let (factual_val, shape, of_file) = rows.factual(path, Sample::Validation)?;
+                (rows.val, dataset) = (factual_val, of_file);
                 rows.shape.validation = Some(shape);
                 rows.train = factual;
                 let shared = shared_notes(&rows.train, &rows.val);
@@ -68,6 +74,8 @@ impl Rows {
                 }
             }
         }
+        let hallucinated = dataset.records.iter().any(|record| !record.is_factual());
+        rows.labelled = Some(dataset).filter(|_| hallucinated);
         rows.report.push(format!(
             "rows: {} to train on, {} to validate on",
             rows.train.len(),
@@ -80,7 +88,7 @@ impl Rows {
         &mut self,
         path: &Path,
         sample: Sample,
-    ) -> Result<(Vec<Record>, SetShape), CliError> {
+    ) -> Result<(Vec<Record>, SetShape, Dataset), CliError> {
         if source::is_embedded(path) && sample == Sample::Train {
             self.report.push(
                 "embedded: synthetic sample data, for a first look; give your own rows with --train_csv FILE"
@@ -99,6 +107,6 @@ impl Rows {
         self.report.extend(
             dataset.report.lines().iter().map(|line| format!("{}: {line}", path.display())),
         );
-        Ok((factual, shape::of_file(path, &dataset)))
+        Ok((factual, shape::of_file(path, &dataset), dataset))
     }
 }

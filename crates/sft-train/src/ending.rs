@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sft_dataset::{EncodedSet, PromptTokenizer, Record};
+use sft_dataset::{Dataset, EncodedSet, PromptTokenizer, Record};
 use sft_eval::audit::{Auditor, Terms};
 use sft_eval::{
-    Answer, EvalNote, Evidence, Judged, NoteSet, Readiness, Status, SummaryFigures, TrainingCurve,
+    Answer, Comparison, EvalError, EvalNote, EvalSet, Evaluation, Evidence, Judged, ModelReport,
+    NoteSet, Readiness, Status, SummaryFigures, TrainingCurve,
 };
 use sft_inference::{Event, FinishReason, GenerationParams, Generator};
 use sft_report::{Check, DataShape, ExampleText, Report, Run};
@@ -27,6 +28,8 @@ const CHECKED: usize = 20;
 const TIME: Duration = Duration::from_secs(20);
 /// ... or this share of the training's.
 const SHARE: f64 = 0.05;
+/// Labelled rows that are scored, at most.
+const SCORED: usize = 200;
 
 /// What is to be said beyond the files of the run.
 pub(crate) struct Ending {
@@ -39,6 +42,9 @@ pub(crate) struct Ending {
     records: Vec<Record>,
     /// So many of them are shown in the report.
     examples: usize,
+    /// Rows of every label, of validation notes.
+    labelled: Option<Dataset>,
+    max_length: usize,
     prompts: PromptTokenizer,
     stop_ids: Vec<u32>,
 }
@@ -47,6 +53,8 @@ pub(crate) struct Ending {
 #[derive(Default)]
 struct Written {
     examples: Vec<ExampleText>,
+    /// The fine-tuned model beside its base, where there are labelled rows.
+    report: Option<Comparison>,
     figures: Option<SummaryFigures>,
 }
 
@@ -70,6 +78,8 @@ impl Ending {
             pairs: rows.pairs,
             records: used.take(settings.report_examples.max(CHECKED)).cloned().collect(),
             examples: settings.report_examples,
+            labelled: rows.labelled,
+            max_length: settings.max_length,
             prompts,
             stop_ids,
         }
@@ -131,11 +141,12 @@ impl Ending {
             let readiness = Readiness::new(&Evidence {
                 curve: curve.as_ref(),
                 summaries: written.figures.as_ref(),
-                scores: None,
+                scores: written.report.as_ref().map(|report| &report.model.scores),
                 pairs: Some(&pairs),
             });
             console::status(&readiness);
             report.examples = written.examples;
+            report.evaluation = written.report.and_then(|report| serde_json::to_value(report).ok());
             report.checks = readiness.checks.into_iter().map(check).collect();
             report.verdict = Some(readiness.verdict.name().to_owned());
         }
@@ -143,15 +154,12 @@ impl Ending {
     }
 
     /// Summarises notes, as far as the time goes, by the fine-tuned model, and those that are shown by its base
-    /// too.
-    fn write(self, trainer: Trainer, stop: &StopFlag) -> Result<Written, CliError> {
+    /// too; and scores labelled rows by both.
+    fn write(mut self, trainer: Trainer, stop: &StopFlag) -> Result<Written, CliError> {
         let time = TIME.max(self.began.elapsed().mul_f64(SHARE));
         let mut generator = Generator::new(trainer.into_model(), self.prompts, self.stop_ids);
         let mut notes = NoteSet::new(&self.records, generator.prompts().template());
         notes.retain(|note| generator.check_note(0, &note.note).is_ok());
-        if notes.notes().is_empty() {
-            return Ok(Written::default());
-        }
         console::status(format_args!("summarising {} notes", notes.notes().len()));
         let mut tuned = summarise(&generator, notes.notes(), Some(Instant::now() + time), stop)?;
         let mut place = 0..;
@@ -159,17 +167,31 @@ impl Ending {
         tuned.retain(Option::is_some);
         let tuned: Vec<Answer> = tuned.into_iter().flatten().collect();
         let judged = notes.judge(&tuned, &Auditor::new(Terms::built_in()));
+        let figures = (!judged.is_empty()).then(|| SummaryFigures::new(&judged));
 
+        let labelled = self.labelled.take().filter(|_| !stop.is_set()).map(|mut labelled| {
+            labelled.records.truncate(SCORED);
+            EvalSet::new(&labelled, generator.prompts(), self.max_length)
+        });
+        let labelled = labelled.transpose()?;
+        let scored = |generator: &Generator| -> Result<Option<Evaluation>, EvalError> {
+            let of = |set: &EvalSet| set.evaluate(generator.decoder(), &mut |_, _| ());
+            labelled.as_ref().map(of).transpose()
+        };
+        let model = scored(&generator)?;
         let shown = &notes.notes()[..self.examples.min(tuned.len())];
         generator.set_adapter_enabled(false);
         let base = summarise(&generator, shown, None, stop)?;
         let examples = shown.iter().zip(&tuned).zip(&judged).zip(base);
-        Ok(Written {
-            examples: examples
-                .map(|(((note, tuned), judged), base)| example(note, tuned, judged, base))
-                .collect(),
-            figures: (!judged.is_empty()).then(|| SummaryFigures::new(&judged)),
-        })
+        let examples = examples
+            .map(|(((note, tuned), judged), base)| example(note, tuned, judged, base))
+            .collect();
+        let report = model.zip(scored(&generator)?).map(|(model, base)| {
+            let model = ModelReport { scores: model, summaries: figures.clone() };
+            let base = ModelReport { scores: base, summaries: None };
+            Comparison::new(model, base, BTreeMap::new())
+        });
+        Ok(Written { examples, report, figures })
     }
 }
 

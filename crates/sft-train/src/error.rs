@@ -34,6 +34,8 @@ pub(crate) enum CliError {
     EmptyFold { fold: usize, folds: usize },
     #[error("--suggest compares by the validation loss: give --val_csv, or a --val_split above 0")]
     NothingToCompareBy,
+    #[error(transparent)]
+    Evaluation(#[from] sft_eval::EvalError),
     #[error("the self test failed: {}; do not train before this is mended", checks.join("; "))]
     SelfTest { checks: Vec<String> },
     #[error(
