@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Evaluation, ModelReport, SummaryFigures};
 
+/// Fewer steps show no course.
+const STEPS: usize = 30;
+/// Fewer notes show no share.
+const NOTES: usize = 10;
+/// A validation loss that falls by more than this in the last epoch has not converged.
+const FALL: f64 = 0.05;
 /// How far the last validation loss may be above the best one.
 const RISE: f64 = 0.02;
 /// Shares of summaries that end, and that have the right form, at least.
@@ -46,6 +52,9 @@ pub struct EpochLoss {
     pub train_loss: f64,
     /// At its end.
     pub val_loss: Option<f64>,
+    /// Optimizer steps.
+    #[serde(default)]
+    pub steps: usize,
 }
 
 /// All that the questions are answered from; what is not there leaves its question open.
@@ -189,6 +198,9 @@ fn unknown(name: &str, why: &str) -> Check {
     check(name, None, "not measured".into(), why)
 }
 
+/// Of a share that looks good.
+const FEW_NOTES: &str = "fewer than 10 notes show no share; run sft-infer --evaluate on more";
+
 /// Did the loss fall, and stay down?
 fn converged(curve: Option<&TrainingCurve>) -> Check {
     const NAME: &str = "loss converged smoothly";
@@ -205,6 +217,18 @@ fn converged(curve: Option<&TrainingCurve>) -> Check {
             None,
             format!("train loss {:.3} in one epoch", last.train_loss),
             "one epoch shows no course; train for two or more",
+        );
+    }
+    let steps: usize = epochs.iter().map(|epoch| epoch.steps).sum();
+    if steps < STEPS {
+        return check(
+            NAME,
+            None,
+            format!(
+                "train loss {:.3} to {:.3} in {steps} steps",
+                first.train_loss, last.train_loss
+            ),
+            "fewer than 30 steps show no course; more epochs, or a smaller --batch_size",
         );
     }
     let finite = epochs.iter().all(|epoch| epoch.train_loss.is_finite());
@@ -225,10 +249,15 @@ fn converged(curve: Option<&TrainingCurve>) -> Check {
         return check(NAME, Some(false), measured, why);
     }
     let best = validation.iter().copied().fold(f64::INFINITY, f64::min);
+    let before = validation.len().checked_sub(2).map(|at| validation[at]);
     match validation.last() {
         None => check(NAME, None, measured, "no validation data: give --val_csv or --val_split"),
         Some(&end) if end > best * (1.0 + RISE) && curve.final_model != "best evaluation" => {
             let why = "the validation loss turned up again (overfitting); fewer epochs, or --early_stopping_patience 1";
+            check(NAME, Some(false), measured, why)
+        }
+        Some(&end) if before.is_some_and(|before| end < before * (1.0 - FALL)) => {
+            let why = "the validation loss was still falling in the last epoch; more epochs";
             check(NAME, Some(false), measured, why)
         }
         Some(_) => check(
@@ -248,8 +277,9 @@ fn coherent(summaries: Option<&SummaryFigures>, scores: Option<&Evaluation>) -> 
     let (Some(ended), Some(repeated)) = (ended, repeated) else {
         return unknown(NAME, "no summary was generated; run sft-infer --evaluate");
     };
+    let notes = summaries.map_or(0, |figures| figures.notes);
     let mut measured = vec![format!(
-        "{:.1} % end by themselves, {:.1} % of runs of words repeated",
+        "of {notes} summaries {:.1} % end by themselves, {:.1} % of runs of words repeated",
         100.0 * ended.estimate,
         100.0 * repeated.estimate
     )];
@@ -259,12 +289,15 @@ fn coherent(summaries: Option<&SummaryFigures>, scores: Option<&Evaluation>) -> 
     }
     let measured = measured.join(", ");
     let holds = ended.estimate >= MOST && repeated.estimate <= REPEATED;
+    if holds && notes < NOTES {
+        return check(NAME, None, measured, FEW_NOTES);
+    }
     let why = if holds {
         "summaries end and do not repeat themselves"
     } else if ended.estimate < MOST {
-        "summaries run on to the limit; train longer, or raise --max_new_tokens if it is too low"
+        "summaries run on to the limit; more rows or epochs, or a higher --max_new_tokens if it is too low"
     } else {
-        "summaries repeat themselves; train longer or with more rows"
+        "summaries repeat themselves; more rows, or fewer epochs where the validation loss turns"
     };
     check(NAME, Some(holds), measured, why)
 }
@@ -276,18 +309,24 @@ fn in_format(summaries: Option<&SummaryFigures>) -> Check {
         return unknown(NAME, "no summary was generated; run sft-infer --evaluate");
     };
     let holds = share.estimate >= MOST;
+    let notes = summaries.map_or(0, |figures| figures.notes);
+    let measured =
+        format!("{:.1} % of {notes} summaries as the references", 100.0 * share.estimate);
+    if holds && notes < NOTES {
+        return check(NAME, None, measured, FEW_NOTES);
+    }
     let why = if holds {
         "summaries have the form of the references and nothing of the prompt"
     } else {
         "summaries are empty, repeat parts of the prompt, or have more lines than the references; train longer, and \
          check the prompt with --dry_run"
     };
-    check(NAME, Some(holds), format!("{:.1} % as the references", 100.0 * share.estimate), why)
+    check(NAME, Some(holds), measured, why)
 }
 
 /// Are there hallucinations left that preference training could unlearn?
 fn something_to_learn(summaries: Option<&SummaryFigures>, scores: Option<&Evaluation>) -> Check {
-    const NAME: &str = "hallucinations found";
+    const NAME: &str = "something left to unlearn";
     let grounded = summaries.and_then(|figures| figures.grounded);
     let ordered = scores.and_then(|scores| scores.auroc_paired.or(scores.auroc));
     let mut measured = Vec::new();
@@ -296,8 +335,9 @@ fn something_to_learn(summaries: Option<&SummaryFigures>, scores: Option<&Evalua
     {
         let facts: usize = figures.unsupported.values().sum();
         measured.push(format!(
-            "{:.1} % of summaries grounded, {facts} of {} facts unsupported",
+            "{:.1} % of {} summaries grounded, {facts} of {} facts unsupported",
             100.0 * grounded.estimate,
+            figures.notes,
             figures.facts
         ));
     }
@@ -313,15 +353,21 @@ fn something_to_learn(summaries: Option<&SummaryFigures>, scores: Option<&Evalua
             "neither summaries nor labelled rows were looked at; run sft-infer --evaluate",
         );
     }
-    let none = grounded.is_none_or(|share| share.estimate >= GROUNDED)
-        && ordered.is_none_or(|share| share >= ORDERED);
-    let why = if none {
-        "the model already tells factual from hallucinated text and says little that its notes do not; \
-         preference training has nothing to teach"
-    } else {
-        "there is something for preference training to unlearn"
-    };
-    check(NAME, Some(!none), measured.join("; "), why)
+    let measured = measured.join("; ");
+    let says_more = grounded.is_some_and(|share| share.estimate < GROUNDED);
+    let confuses = ordered.is_some_and(|share| share < ORDERED);
+    if says_more || confuses {
+        let why = "there is something for preference training to unlearn";
+        return check(NAME, Some(true), measured, why);
+    }
+    if grounded.is_none() || summaries.is_some_and(|figures| figures.notes < NOTES) {
+        let why = "the model tells factual from hallucinated text; what it writes itself was not looked at enough: run \
+                   sft-infer --evaluate";
+        return check(NAME, None, measured, why);
+    }
+    let why =
+        "the model says little that its notes do not; preference training has nothing to teach";
+    check(NAME, Some(false), measured, why)
 }
 
 /// Is there enough to learn from?

@@ -4,7 +4,7 @@ use super::*;
 use crate::Interval;
 
 fn curve(losses: &[(f64, Option<f64>)]) -> TrainingCurve {
-    let epoch = |&(train_loss, val_loss)| EpochLoss { train_loss, val_loss };
+    let epoch = |&(train_loss, val_loss)| EpochLoss { train_loss, val_loss, steps: 20 };
     TrainingCurve { epochs: losses.iter().map(epoch).collect(), ..TrainingCurve::default() }
 }
 
@@ -18,6 +18,7 @@ fn figures() -> SummaryFigures {
         repetition: exactly(0.0),
         in_format: exactly(0.99),
         grounded: exactly(0.8),
+        notes: 20,
         facts: 100,
         ..SummaryFigures::new(&[])
     }
@@ -33,7 +34,8 @@ fn status(readiness: &Readiness, name: &str) -> Status {
 
 #[test]
 fn a_model_that_learnt_its_form_and_still_hallucinates_goes_on() {
-    let (curve, figures) = (curve(&[(2.0, Some(1.9)), (1.0, Some(1.2))]), figures());
+    let (curve, figures) =
+        (curve(&[(2.0, Some(1.9)), (1.2, Some(1.22)), (1.0, Some(1.2))]), figures());
     let pairs = pairs(&[("dose", 30), ("side", 20)]);
     let evidence = Evidence {
         curve: Some(&curve),
@@ -53,18 +55,22 @@ fn a_model_that_learnt_its_form_and_still_hallucinates_goes_on() {
 
 #[test]
 fn each_question_alone_holds_a_model_back() {
-    let good = curve(&[(2.0, Some(1.9)), (1.0, Some(1.2))]);
+    let good = curve(&[(2.0, Some(1.9)), (1.2, Some(1.22)), (1.0, Some(1.2))]);
     let rose = curve(&[(2.0, Some(1.9)), (1.0, Some(1.2)), (0.5, Some(1.3))]);
     let mut kept_best = rose.clone();
     kept_best.final_model = "best evaluation".into();
     let mut skipped = good.clone();
     skipped.skipped_steps = 1;
+    let mut few_steps = good.clone();
+    few_steps.epochs.iter_mut().for_each(|epoch| epoch.steps = 9);
     let converged = "loss converged smoothly";
     for (curve, expected) in [
         (&good, Status::Passed),
         (&rose, Status::Failed),
         (&kept_best, Status::Passed),
         (&skipped, Status::Failed),
+        (&curve(&[(2.0, Some(1.9)), (1.0, Some(1.2))]), Status::Failed), // still falling
+        (&few_steps, Status::Unknown),
         (&curve(&[(2.0, None), (2.5, None)]), Status::Failed),
         (&curve(&[(2.0, None), (1.0, None), (1.5, None)]), Status::Failed),
         (&curve(&[(2.0, None), (1.0, None)]), Status::Unknown),
@@ -84,8 +90,19 @@ fn each_question_alone_holds_a_model_back() {
     assert_eq!(status(&with(|f| f.repetition = exactly(0.1)), "text coherent"), Status::Failed);
     assert_eq!(status(&with(|f| f.in_format = exactly(0.5)), "output format"), Status::Failed);
     let grounded = with(|f| f.grounded = exactly(1.0));
-    assert_eq!(status(&grounded, "hallucinations found"), Status::Failed);
-    assert_eq!(status(&with(|_| ()), "hallucinations found"), Status::Passed);
+    assert_eq!(status(&grounded, "something left to unlearn"), Status::Failed);
+    assert_eq!(status(&with(|_| ()), "something left to unlearn"), Status::Passed);
+
+    for name in ["text coherent", "output format"] {
+        assert_eq!(status(&with(|f| f.notes = 9), name), Status::Unknown, "of few notes");
+    }
+    assert_eq!(status(&with(|f| f.repetition = exactly(0.1)), "output format"), Status::Passed);
+    let scores = |auroc| Evaluation { auroc: Some(auroc), ..Evaluation::default() };
+    for (auroc, expected) in [(0.99, Status::Unknown), (0.9, Status::Passed)] {
+        let scores = scores(auroc);
+        let readiness = Readiness::new(&Evidence { scores: Some(&scores), ..Evidence::default() });
+        assert_eq!(status(&readiness, "something left to unlearn"), expected, "without a summary");
+    }
 
     for (counts, expected) in [
         (&[("dose", 49)][..], Status::Failed),
@@ -117,6 +134,6 @@ fn the_statistics_of_a_run_are_its_curve() {
     let text = r#"{"completed": true, "epochs": [{"epoch": 1, "train_loss": 2.5, "val_loss": null, "steps": 3}],
         "skipped_steps": 0, "final_model": "last step"}"#;
     let curve: TrainingCurve = serde_json::from_str(text).unwrap();
-    assert_eq!(curve.epochs, [EpochLoss { train_loss: 2.5, val_loss: None }]);
+    assert_eq!(curve.epochs, [EpochLoss { train_loss: 2.5, val_loss: None, steps: 3 }]);
     assert_eq!(curve.final_model, "last step");
 }

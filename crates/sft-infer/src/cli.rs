@@ -148,16 +148,40 @@ pub(crate) struct Args {
     #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate")]
     pub min_auroc: Option<f64>,
     /// The same for ROUGE-L
-    #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate")]
+    #[arg(
+        long,
+        value_name = "X",
+        help_heading = "Evaluation",
+        requires = "evaluate",
+        conflicts_with = "scores_only"
+    )]
     pub min_rouge_l: Option<f64>,
     /// The same for the share of summaries whose facts are all in the note
-    #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate")]
+    #[arg(
+        long,
+        value_name = "X",
+        help_heading = "Evaluation",
+        requires = "evaluate",
+        conflicts_with = "scores_only"
+    )]
     pub min_grounded: Option<f64>,
     /// The same for the share of grounded summaries that leave out no fact of the reference
-    #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate")]
+    #[arg(
+        long,
+        value_name = "X",
+        help_heading = "Evaluation",
+        requires = "evaluate",
+        conflicts_with = "scores_only"
+    )]
     pub min_faithful: Option<f64>,
     /// The same for the share of summaries that end by themselves
-    #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate")]
+    #[arg(
+        long,
+        value_name = "X",
+        help_heading = "Evaluation",
+        requires = "evaluate",
+        conflicts_with = "scores_only"
+    )]
     pub min_eos_rate: Option<f64>,
 
     /// List what a summary says that its note does not support, each with its place: numbers, doses,

@@ -14,7 +14,7 @@ use crate::{
 pub(crate) const SHARD_BYTES: usize = 2_000_000_000;
 
 /// Files of the tokenizer and the template that go along unchanged.
-const TEXT_FILES: [&str; 7] = [
+const TEXT_FILES: [&str; 8] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "tokenizer.model",
@@ -22,6 +22,7 @@ const TEXT_FILES: [&str; 7] = [
     "added_tokens.json",
     "chat_template.jinja",
     "sft_config.json",
+    "recommended_sft.toml",
 ];
 
 /// Writes a merged model as a Hugging Face folder: what `source` holds, with the adapted layers

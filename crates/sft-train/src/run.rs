@@ -72,6 +72,9 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
         return Err(CliError::Settings { problems: vec![problem] });
     }
     let mut settings = inputs.with_model(folder.path())?;
+    if let (None, Some(stored)) = (settings.quantize, quantize) {
+        settings.settle("quantize", &stored.to_string());
+    }
     settings.quantize = quantize;
     settings.settle("dtype", dtype.as_str());
     if settings.revision.is_none()
@@ -113,7 +116,9 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     let mut model = adapted_model(&settings, &folder, dtype, &device)?;
     say(report::model(&model))?;
     let plan = Plan::new(&settings.train, train.examples.len());
-    say(report::plan(&plan, &train))?;
+    if !trials {
+        say(report::plan(&plan, &train))?;
+    }
     if plan.total_steps < FEW_STEPS {
         console::note(format_args!(
             "a run of {} steps teaches little; below {FEW_STEPS}, give more epochs (--num_epochs), or a smaller \
@@ -148,7 +153,7 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     }
     if trials {
         let stop = StopFlag::new();
-        signals::listen(&stop, &Progress::new(started))?;
+        signals::listen(&stop, &Progress::new(started), signals::TRIALS)?;
         let subject = trials::Subject {
             settings: &settings,
             tokenizer: &tokenizer,
@@ -180,7 +185,7 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     trainer.watch(data_files);
     let mut watch = Watch::new(Progress::new(started), settings.tensorboard);
     let stop = StopFlag::new();
-    signals::listen(&stop, &watch.progress)?;
+    signals::listen(&stop, &watch.progress, signals::SAVING)?;
     let outcome = trainer.run(settings.resume.clone(), &mut watch, &stop);
     watch.progress.clear();
     if outcome.is_err()

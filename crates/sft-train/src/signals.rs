@@ -6,12 +6,19 @@ use crate::error::CliError;
 use crate::progress::Progress;
 use crate::run::INTERRUPTED;
 
-const NOTE: &str =
+/// What to say at the first one.
+pub(crate) const SAVING: &str =
     "stopping: this step will be finished and saved; once more to stop without saving";
+/// The same for trials.
+pub(crate) const TRIALS: &str = "stopping: this step will be finished; trials save nothing";
 
 /// Sets the flags when signals come.
 #[cfg(unix)]
-pub(crate) fn listen(stop: &StopFlag, progress: &Progress) -> Result<(), CliError> {
+pub(crate) fn listen(
+    stop: &StopFlag,
+    progress: &Progress,
+    said: &'static str,
+) -> Result<(), CliError> {
     use signal_hook::{consts, flag, iterator::Signals};
     let mut signals = vec![consts::SIGINT, consts::SIGTERM, consts::SIGHUP];
     // Under nohup the run shall outlive its terminal, so signals that are ignored stay ignored.
@@ -28,7 +35,7 @@ pub(crate) fn listen(stop: &StopFlag, progress: &Progress) -> Result<(), CliErro
     let (mut signals, progress) = (Signals::new(signals)?, progress.clone());
     std::thread::Builder::new().spawn(move || {
         if signals.forever().next().is_some() {
-            progress.note(NOTE);
+            progress.note(said);
         }
     })?;
     Ok(())
@@ -36,14 +43,18 @@ pub(crate) fn listen(stop: &StopFlag, progress: &Progress) -> Result<(), CliErro
 
 /// Ctrl-C, where there are no signals.
 #[cfg(not(unix))]
-pub(crate) fn listen(stop: &StopFlag, progress: &Progress) -> Result<(), CliError> {
+pub(crate) fn listen(
+    stop: &StopFlag,
+    progress: &Progress,
+    said: &'static str,
+) -> Result<(), CliError> {
     let (stop, progress) = (stop.clone(), progress.clone());
     Ok(ctrlc::set_handler(move || {
         if stop.is_set() {
             std::process::exit(INTERRUPTED.into());
         }
         stop.set();
-        progress.note(NOTE);
+        progress.note(said);
     })?)
 }
 

@@ -33,7 +33,7 @@ fn folds_are_trained_in_turn_and_nothing_is_written() {
     let mean = losses.iter().sum::<f64>() / 3.0;
     assert!((number(result, "Val Loss") - mean).abs() < 2e-3, "{result}: {losses:?}");
     assert!(number(result, "interval") < mean && number(result, "to ") > mean, "{result}");
-    for part in ["Val Loss by epoch: ", "Memory: "] {
+    for part in ["Val Loss by epoch: ", "Recited: "] {
         assert!(lines.iter().any(|line| line.starts_with(part)), "{part}: {}", ended.stdout);
     }
     assert_eq!(tree(&fixture.path("")).len(), before.len(), "nothing is written");
@@ -74,7 +74,12 @@ fn a_rate_and_a_rank_are_suggested_within_the_time() {
     let short = [&RUN[..], &["--suggest=0.001s", "--val_split=0.3"]].concat();
     let ended = fixture.train(&short).ok();
     assert_eq!(ended.stdout.lines().filter(|l| l.starts_with("learning_rate ")).count(), 1);
-    assert!(ended.stderr.contains("2 more would have been tried"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("1 of 9 settings"), "{}", ended.stderr);
+    assert!(
+        ended.stdout.ends_with("Nothing to compare with: give more time\n"),
+        "{}",
+        ended.stdout
+    );
     assert!(!fixture.path("models").exists());
 }
 

@@ -6,6 +6,7 @@ mod rows;
 mod table;
 
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 use sft_dataset::Dataset;
@@ -94,10 +95,18 @@ pub(crate) fn evaluate(args: &Args, csv: &Path) -> Result<(), Error> {
     if let Some(mut file) = rows_file {
         rows::write(&mut file, &dataset, &yardstick.set, &yardstick.notes, &model, base.as_ref())?;
         file.complete()?;
+        let path = args.evaluate_rows.as_deref().unwrap_or(csv).display();
+        note(&format!("{} rows are in {path}", yardstick.set.len()));
     }
     if let Some(mut file) = pairs_file {
-        preferences::write(&mut file, &dataset, &yardstick, &generator, &model)?;
+        let written = preferences::write(&mut file, &dataset, &yardstick, &generator, &model)?;
         file.complete()?;
+        let (labels, own) = (written.labels, written.model);
+        let path = args.export_preferences.as_deref().unwrap_or(csv).display();
+        note(&format!(
+            "{} pairs ({labels} of labels, {own} of the model) are in {path}",
+            labels + own
+        ));
     }
     let report = match &base {
         None if args.json => json(&model.report, &readiness)?,
@@ -126,6 +135,11 @@ pub(crate) fn evaluate(args: &Args, csv: &Path) -> Result<(), Error> {
     gate::check(args, &model.report)
 }
 
+/// A line on standard error, where nobody may listen.
+fn note(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// The figures and the checklist in one object.
 fn json(figures: &impl serde::Serialize, readiness: &Readiness) -> Result<String, Error> {
     let mut object = serde_json::to_value(figures)?;
@@ -146,6 +160,8 @@ fn is_taken(generator: &Generator, csv: &Path, line: u64, note: &str) -> bool {
 
 /// What the run that made an adapter left beside it.
 fn training_curve(adapter: &Path) -> Option<TrainingCurve> {
+    // A checkpoint is not what its run ended with.
+    adapter.file_name().filter(|name| *name == "final_model")?;
     let file = File::open(adapter.parent()?.join("training_stats.json")).ok()?;
     serde_json::from_reader(file).ok()
 }

@@ -10,6 +10,13 @@ use super::{Measured, Yardstick};
 use crate::error::Error;
 use crate::partial::PartialFile;
 
+/// Pairs that were written.
+#[derive(Default)]
+pub(super) struct Written {
+    pub(super) labels: usize,
+    pub(super) model: usize,
+}
+
 /// A line for each pair of labelled rows of one note, and for each summary of the model that its
 /// note does not support. Rows that had to be cut to fit are left out: their prompts are not whole.
 pub(super) fn write(
@@ -18,7 +25,7 @@ pub(super) fn write(
     yardstick: &Yardstick<'_>,
     generator: &Generator,
     model: &Measured,
-) -> Result<(), Error> {
+) -> Result<Written, Error> {
     let prompts = generator.prompts();
     let mut likelihoods: BTreeMap<usize, f64> = yardstick
         .set
@@ -54,6 +61,7 @@ pub(super) fn write(
         }
     }
 
+    let mut written = Written::default();
     let whole = whole_prompts(&records, prompts, generator.max_length())?;
     for (chosen, rejected, source) in pairs {
         let (Some(&ref_chosen_logps), Some(&ref_rejected_logps), true) = (
@@ -77,13 +85,17 @@ pub(super) fn write(
             id: records[chosen].id.clone(),
         };
         file.write(format!("{}\n", serde_json::to_string(&preference)?).as_bytes())?;
+        match source {
+            Source::Labels => written.labels += 1,
+            Source::Model => written.model += 1,
+        }
     }
     if left_out > 0 {
         tracing::warn!(
             "{left_out} pairs were left out: they do not fit into the model's length whole"
         );
     }
-    Ok(())
+    Ok(written)
 }
 
 /// The model's summaries that their notes do not support, as records, each with the place of the

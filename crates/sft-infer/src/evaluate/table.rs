@@ -52,13 +52,27 @@ pub(super) fn table(
     }
     if let Some(both) = both {
         text += &line("\nAUROC gain", [Cell::plain(both.auroc_gain).text()]);
-        for (name, key) in [("faithful", "faithful"), ("ROUGE-L", "rouge_l")] {
+        for (name, key) in
+            [("grounded", "grounded"), ("faithful", "faithful"), ("ROUGE-L", "rouge_l")]
+        {
             if let Some(gain) = both.gains.get(key) {
                 text += &line(&format!("{name} gain"), [Cell::of(Some(*gain)).text()]);
             }
         }
+        text += &answer(both);
     }
     format!("{text}\n\n{readiness}")
+}
+
+/// Does it hallucinate less than its base?
+fn answer(both: &Comparison) -> String {
+    let Some(gain) = both.gains.get("grounded") else { return String::new() };
+    let than_base = match (gain.low > 0.0, gain.high < 0.0) {
+        (true, _) => "The model says unsupported things in fewer summaries than its base.",
+        (_, true) => "The model says unsupported things in MORE summaries than its base.",
+        _ => "No difference to the base is shown in how many summaries say unsupported things.",
+    };
+    format!("\n{than_base}")
 }
 
 /// The figures of summaries that have a line.
@@ -75,7 +89,7 @@ const MEANS: &[(&str, Mean)] = &[
     ("facts: recall", |s| s.fact_recall),
     ("grounded in the note", |s| s.grounded),
     ("faithful: form, grounded, complete", |s| s.faithful),
-    ("complete and supported (sidecar)", |s| s.complete_and_supported),
+    ("complete and supported (--findings)", |s| s.complete_and_supported),
 ];
 
 type Mean = fn(&SummaryFigures) -> Option<Interval>;

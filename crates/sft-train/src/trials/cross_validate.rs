@@ -81,7 +81,7 @@ fn report(all: &[Losses], recited: &[f64]) {
         let share = recited.iter().sum::<f64>() / recited.len() as f64;
         let some = recited.iter().filter(|&&share| share > 0.0).count();
         console::result(format_args!(
-            "Memory: {:.1} % of the words written for {} notes of other folds are recited from training summaries ({some} summaries)",
+            "Recited: {:.1} % of the words written for {} held-out notes (up to {PROBED} a fold) stand so in training summaries and not in the note ({some} summaries)",
             100.0 * share,
             recited.len()
         ));
@@ -102,7 +102,7 @@ fn course(means: &Losses) -> String {
         Some(before) if last < before / RISE => {
             "The validation loss is still falling at the end: more --num_epochs may help".to_owned()
         }
-        Some(_) => "The validation loss is flat at the end".to_owned(),
+        Some(_) => "The validation loss is flat at the end, where the rate is near 0, too: twice the epochs tell whether more helps".to_owned(),
         None => "One epoch shows no course of the validation loss".to_owned(),
     }
 }

@@ -12,6 +12,9 @@ use crate::error::CliError;
 /// Validation losses closer than this are equal, and the smaller rank is better.
 const EQUAL: f64 = 1.02;
 
+/// Fewer validation rows tell little.
+const FEW_ROWS: usize = 20;
+
 /// Factors of the rate, in the order of trial.
 const RATES: [f64; 3] = [1.0, 3.0, 1.0 / 3.0];
 
@@ -102,16 +105,33 @@ pub(crate) fn suggest(
         points.push(Point { rate, rank, losses });
     }
     bar.finish_and_clear();
-    if !ahead.is_empty() {
-        console::note(format_args!("{} more would have been tried in more time", ahead.len()));
+    let all = RATES.len() * ranks.len();
+    if points.len() < all {
+        console::note(format_args!("{} of {all} settings were tried in the time", points.len()));
+    }
+    if subject.val.len() < FEW_ROWS {
+        console::note(format_args!(
+            "{} validation rows tell settings apart only roughly; give --val_split 0.3, or a larger --val_csv",
+            subject.val.len()
+        ));
     }
     match chosen(&points) {
-        Some(point) => console::result(format_args!(
-            "Use --learning_rate {:.2e} --lora_r {} --num_epochs {}",
-            point.rate,
-            point.rank,
-            point.losses.best().1
-        )),
+        Some(_) if points.len() < 2 => {
+            console::result("Nothing to compare with: give more time");
+        }
+        Some(point) => {
+            console::result(format_args!(
+                "Use --learning_rate {:.2e} --lora_r {}{}",
+                point.rate,
+                point.rank,
+                epochs(&point.losses)
+            ));
+            if RATES[1..].iter().any(|factor| (point.rate / (rate * factor) - 1.0).abs() < 1e-9) {
+                console::note(
+                    "that is the edge of the rates that were tried: look further with it as --learning_rate",
+                );
+            }
+        }
         None => console::result("No setting had a finite validation loss; lower --learning_rate"),
     }
     console::status(format_args!(
@@ -122,6 +142,12 @@ pub(crate) fn suggest(
         seconds(started)
     ));
     Ok(0)
+}
+
+/// A flag for fewer epochs, where the validation loss turned.
+fn epochs(losses: &Losses) -> String {
+    let (best, epoch) = losses.best();
+    if losses.last_val() > best * EQUAL { format!(" --num_epochs {epoch}") } else { String::new() }
 }
 
 /// The smallest rank whose loss is as good as the best, at its best rate.
