@@ -15,6 +15,8 @@ pub struct Evaluation {
     pub rows: usize,
     /// Rows that were not: without a note or a summary, or too long.
     pub skipped: usize,
+    /// Scored rows whose note lost its end, so that they fit.
+    pub shortened: usize,
     /// Scored rows with the label `factual`.
     pub factual: usize,
     /// Scored rows with any other label.
@@ -97,6 +99,7 @@ impl Evaluation {
         Self {
             rows: rows.len(),
             skipped,
+            shortened: 0,
             factual: factual.len(),
             hallucinated: hallucinated.len(),
             loss_factual,

@@ -1,6 +1,6 @@
 //! Pairs of a better and a worse summary of one note, for preference training (Stage B).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sft_dataset::Record;
@@ -54,6 +54,12 @@ pub fn labelled_pairs(records: &[Record]) -> Vec<(usize, usize)> {
         .filter(|&(c, r)| records[c].model_summary != records[r].model_summary)
         .collect();
     pairs.sort_unstable();
+    // Rows that say the same are one.
+    let mut seen = BTreeSet::new();
+    pairs.retain(|&(c, r)| {
+        let texts = [&records[c], &records[r]].map(|record| record.model_summary.as_str());
+        seen.insert((records[c].clinical_note.as_str(), texts))
+    });
     pairs
 }
 
@@ -93,6 +99,8 @@ mod tests {
             record("f", "three", "right", "factual", ""),
             record("g", "one", "right", "hallucinated", "dose"), // no preference of a text over itself
         ];
+        let copies: Vec<Record> = records.iter().chain(&records).cloned().collect();
+        assert_eq!(labelled_pairs(&copies), labelled_pairs(&records), "copies are no pairs more");
         assert_eq!(labelled_pairs(&records), [(0, 1), (0, 3), (4, 1), (4, 3), (4, 6)]);
         let types = pairs_by_type(&records);
         assert_eq!(types, [("dose".to_owned(), 3), ("side".to_owned(), 2)].into());

@@ -381,6 +381,7 @@ fn enough_pairs(pairs: Option<&BTreeMap<String, usize>>) -> Check {
     for (name, count) in pairs {
         let name = match name.chars().count() {
             0 => "without a type",
+            1..=LONGEST if name.contains(char::is_control) => "(other)",
             1..=LONGEST if named.len() < TYPES || named.contains_key(name.as_str()) => name,
             _ => "(other)",
         };

@@ -14,6 +14,7 @@ pub struct EvalSet {
     path: PathBuf,
     rows: Vec<Row>,
     skipped: usize,
+    shortened: usize,
 }
 
 /// One row of the file.
@@ -53,6 +54,18 @@ impl EvalSet {
         let too_long = format!("more than {max_length} tokens even with an empty note");
         warn_skipped(&path, "no note or no summary", empty.iter().map(|row| row.line));
         warn_skipped(&path, &too_long, long.iter().map(|row| row.line));
+        let cut = &encoded.report.truncated;
+        let shortened =
+            format!("more than {max_length} tokens, scored with the note shortened to fit");
+        if let Some(row) = cut.first() {
+            tracing::warn!(
+                "{}:{}: {shortened} ({} such rows)",
+                path.display(),
+                row.line,
+                cut.len()
+            );
+        }
+        let shortened = cut.len();
         let mut notes: BTreeMap<&str, usize> = BTreeMap::new();
         let rows = encoded.examples.into_iter().map(|example| {
             let record = &records[example.index as usize];
@@ -66,7 +79,7 @@ impl EvalSet {
         });
         let rows: Vec<Row> = rows.collect();
         let skipped = empty.len() + long.len();
-        Ok(Self { path, rows, skipped })
+        Ok(Self { path, rows, skipped, shortened })
     }
 
     /// Rows to score; never 0.
@@ -144,7 +157,7 @@ impl EvalSet {
                 note: row.note,
             })
             .collect();
-        Evaluation::new(&scored, self.skipped)
+        Evaluation { shortened: self.shortened, ..Evaluation::new(&scored, self.skipped) }
     }
 }
 

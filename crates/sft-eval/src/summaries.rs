@@ -14,6 +14,9 @@ use crate::{Bootstrap, Interval, Overlap};
 /// Where a template takes the note.
 const PLACEHOLDER: &str = "{clinical_note}";
 
+/// Words of a note that no summary repeats whole.
+const ECHO: usize = 10;
+
 /// Bytes of a template's line that a summary would not have by chance.
 const SHORTEST_PART: usize = 8;
 
@@ -25,6 +28,8 @@ pub struct NoteSet {
     template: Vec<String>,
     /// Line breaks of the reference that has most of them.
     line_breaks: Option<usize>,
+    /// Whether references are copies of their notes as a rule.
+    echoes: bool,
 }
 
 /// One of them.
@@ -58,8 +63,8 @@ pub struct Judged {
     pub rouge: Option<[f64; 3]>,
     /// Length, copying, repetition; the length ratio is to the first reference.
     pub quality: Quality,
-    /// Whether it has the form of the references and nothing of the prompt.
-    pub in_format: bool,
+    /// Whether it has the form of the references and nothing of the prompt; none without any reference.
+    pub in_format: Option<bool>,
     /// What the note does not support.
     pub audit: Audit,
     /// The facts of the answer against those of the first reference.
@@ -93,8 +98,8 @@ pub struct SummaryFigures {
     pub copy_rate: Option<Interval>,
     /// Share of a summary's runs of four words that it had before.
     pub repetition: Option<Interval>,
-    /// Share of summaries with some text, nothing of the prompt's template, and no more lines than the
-    /// references have.
+    /// Share of summaries with some text, nothing of the prompt's template, no more lines than the
+    /// references have, and not nearly all of the note in one piece.
     pub in_format: Option<Interval>,
     /// Share of summaries in which every fact that was looked for is in the note.
     pub grounded: Option<Interval>,
@@ -109,8 +114,10 @@ pub struct SummaryFigures {
     /// Share of summaries that ended, have the form of the references, say nothing unsupported and
     /// leave out no fact of a reference. An echo of the note is grounded, but has another form.
     pub faithful: Option<Interval>,
-    /// Share of summaries that are complete and supported by the sidecar's count.
+    /// Share of summaries that are complete and supported by the sidecar's count, ...
     pub complete_and_supported: Option<Interval>,
+    /// ... of so many notes that it lists.
+    pub with_findings: usize,
 }
 
 impl NoteSet {
@@ -137,16 +144,24 @@ impl NoteSet {
         let line_breaks = references.map(|text| text.matches('\n').count()).max();
         let parts = template.text().replace(PLACEHOLDER, "\n");
         let parts = parts.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_PART);
-        Self { notes, template: parts.map(str::to_owned).collect(), line_breaks }
+        let template = parts.map(str::to_owned).collect();
+        let first = |note: &EvalNote| {
+            note.references.first().map(|reference| is_echo(&note.note, reference))
+        };
+        let echoes: Vec<bool> = notes.iter().filter_map(first).collect();
+        let echoes = 2 * echoes.iter().filter(|&&echo| echo).count() > echoes.len();
+        Self { notes, template, line_breaks, echoes }
     }
 
     /// Whether a summary has the form of the references: some text, nothing of the prompt's template,
-    /// and no more lines than the longest of them.
-    fn in_format(&self, summary: &str) -> bool {
+    /// no more lines than the longest of them, and no echo of its note where the references are none.
+    fn in_format(&self, note: &EvalNote, summary: &str) -> Option<bool> {
+        let most = self.line_breaks?;
         let text = summary.trim();
-        !text.is_empty()
+        let as_references = !text.is_empty()
             && !self.template.iter().any(|part| text.contains(part.as_str()))
-            && self.line_breaks.is_none_or(|most| text.matches('\n').count() <= most)
+            && text.matches('\n').count() <= most;
+        Some(as_references && (self.echoes || !is_echo(&note.note, text)))
     }
 
     /// Adds what a sidecar lists, by the ids of `records`; gives how many notes have
@@ -179,18 +194,24 @@ impl NoteSet {
     /// Judges an answer to each of the notes, in their order.
     pub fn judge(&self, answers: &[Answer], auditor: &Auditor) -> Vec<Judged> {
         let judge = |(note, answer): (&EvalNote, &Answer)| {
-            note.judge(answer, auditor, self.in_format(&answer.summary))
+            note.judge(answer, auditor, self.in_format(note, &answer.summary))
         };
         self.notes.iter().zip(answers).map(judge).collect()
     }
 }
 
+/// Whether a summary has nearly all of its note in one piece; of a note of a few words it may.
+fn is_echo(note: &str, summary: &str) -> bool {
+    let words = quality("", note, None, true).words;
+    words >= ECHO && 10 * quality(note, summary, None, true).longest_copy >= 9 * words
+}
+
 impl EvalNote {
-    fn judge(&self, answer: &Answer, auditor: &Auditor, in_format: bool) -> Judged {
+    fn judge(&self, answer: &Answer, auditor: &Auditor, in_format: Option<bool>) -> Judged {
         let summary = answer.summary.as_str();
         let first = self.references.first().map(String::as_str);
         let audit = auditor.check(&self.note, summary);
-        let grounded = answer.ended && in_format && audit.unsupported.is_empty();
+        let grounded = answer.ended && in_format == Some(true) && audit.unsupported.is_empty();
         let scores = self.references.iter().map(|reference| {
             let scores = rouge(reference, summary, true);
             [scores.rouge1.f1, scores.rouge2.f1, scores.rouge_l.f1]
@@ -224,7 +245,7 @@ const MEANS: [(&str, Value); 13] = [
     ("eos_rate", |judged| share(judged.quality.ended)),
     ("copy_rate", |judged| Some(judged.quality.coverage)),
     ("repetition", |judged| Some(judged.quality.repetition)),
-    ("in_format", |judged| share(judged.in_format)),
+    ("in_format", |judged| judged.in_format.and_then(share)),
     ("grounded", |judged| share(judged.audit.unsupported.is_empty())),
     ("fact_precision", |judged| judged.facts.map(|facts| facts.precision)),
     ("fact_recall", |judged| judged.facts.map(|facts| facts.recall)),
@@ -269,6 +290,7 @@ impl SummaryFigures {
             fact_recall: mean("fact_recall"),
             faithful: mean("faithful"),
             complete_and_supported: mean("complete_and_supported"),
+            with_findings: judged.iter().filter(|j| j.complete_and_supported.is_some()).count(),
         }
     }
 }

@@ -32,7 +32,9 @@ pub(crate) fn check(args: &Args) -> Result<(), Error> {
     };
     let auditor = Auditor::new(terms);
     let file = args.output_file.as_deref();
-    let file = file.map(|path| PartialFile::create(path, args.input_file.as_deref()));
+    let file = file.map(|path| {
+        PartialFile::create(path, args.inputs().iter().map(std::path::PathBuf::as_path))
+    });
     let mut file = file.transpose()?;
     settle_on_interrupt(&file)?;
     let mut write = |text: &str| match &mut file {

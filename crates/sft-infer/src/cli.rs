@@ -145,7 +145,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Evaluation", requires = "evaluate")]
     pub export_preferences: Option<PathBuf>,
     /// Exit with status 3 when the AUROC is below
-    #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate")]
+    #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate", value_parser = share, allow_negative_numbers = true)]
     pub min_auroc: Option<f64>,
     /// The same for ROUGE-L
     #[arg(
@@ -307,9 +307,8 @@ impl Args {
         let mut command = Self::command().mut_args(also_in_snake_case);
         let args = Self::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)?;
         // `requires` would not see it beside a flag that --check excludes.
-        let of_check = [("--summary", args.summary.is_some()), ("--terms", args.terms.is_some())];
-        if let Some((flag, _)) = of_check.iter().find(|(_, given)| *given && !args.check) {
-            let reason = format!("{flag} belongs to --check: add it, or leave out {flag}");
+        if args.summary.is_some() && !args.check {
+            let reason = "--summary belongs to --check: add it, or leave out --summary";
             return Err(command.error(ErrorKind::ArgumentConflict, reason));
         }
         let as_asked = matches!(args.device, DeviceChoice::Auto | DeviceChoice::Cpu)
@@ -323,11 +322,45 @@ impl Args {
             );
             return Err(command.error(ErrorKind::ArgumentConflict, reason));
         }
+        let of_evaluation = [
+            ("--compare", args.compare.is_some()),
+            ("--scores-only", args.scores_only),
+            ("--findings", args.findings.is_some()),
+            ("--evaluate-rows", args.evaluate_rows.is_some()),
+            ("--export-preferences", args.export_preferences.is_some()),
+            ("--min-auroc", args.min_auroc.is_some()),
+            ("--min-rouge-l", args.min_rouge_l.is_some()),
+            ("--min-grounded", args.min_grounded.is_some()),
+            ("--min-faithful", args.min_faithful.is_some()),
+            ("--min-eos-rate", args.min_eos_rate.is_some()),
+        ];
+        // `requires` does not hold where what is required conflicts with what is there.
+        if let (None, Some((flag, _))) =
+            (&args.evaluate, of_evaluation.iter().find(|(_, given)| *given))
+        {
+            let reason = format!("{flag} needs --evaluate");
+            return Err(command.error(ErrorKind::MissingRequiredArgument, reason));
+        }
+        if args.evaluate.is_some() && args.temperature != 0.0 {
+            let reason = "--evaluate writes summaries greedily: leave out --temperature";
+            return Err(command.error(ErrorKind::ArgumentConflict, reason));
+        }
         if args.terms.is_some() && !args.check && args.evaluate.is_none() {
             let reason = "--terms needs --check or --evaluate";
             return Err(command.error(ErrorKind::MissingRequiredArgument, reason));
         }
         Ok(args)
+    }
+
+    /// Every file that is read, as far as the arguments tell: outputs must be none of them.
+    pub(crate) fn inputs(&self) -> Vec<PathBuf> {
+        let folders = [Some(&self.model_path), self.base_model.as_ref()].into_iter().flatten();
+        let of_models = folders
+            .filter_map(|folder| std::fs::read_dir(folder).ok())
+            .flat_map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())));
+        let named = [&self.input_file, &self.evaluate, &self.findings, &self.terms];
+        let template = self.prompt_template.as_deref().map(PathBuf::from);
+        named.into_iter().flatten().cloned().chain(template).chain(of_models).collect()
     }
 
     /// The part that the generator needs.
@@ -341,6 +374,12 @@ impl Args {
             seed: self.seed,
         }
     }
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&number) { Ok(number) } else { Err("give a number from 0 to 1".into()) }
 }
 
 fn also_in_snake_case(arg: Arg) -> Arg {
@@ -470,6 +509,12 @@ mod tests {
             &["--check", "--export-base", "x"],
             &["--model-path", "m", "--terms", "t"],
             &["--model-path", "m", "--min-auroc", "0.5"],
+            &["--model-path", "m", "--input-file", "n.csv", "--min-faithful", "0.5"],
+            &["--model-path", "m", "--clinical-note", "n", "--compare", "base"],
+            &["--model-path", "m", "--evaluate", "e.csv", "--min-auroc", "nan"],
+            &["--model-path", "m", "--evaluate", "e.csv", "--min-auroc", "1.01"],
+            &["--model-path", "m", "--evaluate", "e.csv", "--min-faithful", "-0.1"],
+            &["--model-path", "m", "--evaluate", "e.csv", "--temperature", "0.7"],
             &["--check", "--summary", "s"],
             &["--check", "--input-file", "x.csv", "--summary", "s"],
             &["--model-path", "m", "--clinical-note", "n", "--summary", "s"],

@@ -70,13 +70,16 @@ pub(crate) enum Error {
     )]
     Skipped { skipped: usize, total: usize },
     /// The results would replace the notes.
-    #[error("{}: the output file is the input file: give another --output-file", path.display())]
+    #[error("{}: an output would replace a file that is read: give another path", path.display())]
     OutputIsInput { path: PathBuf },
+    /// Two outputs have one path.
+    #[error("{}: two outputs would be written here: give each a path of its own", path.display())]
+    OutputTwice { path: PathBuf },
     /// Another run's summaries, or somebody's file.
-    #[error("{}: exists already, perhaps from a run that was stopped: move or remove it, or give another --output-file", path.display())]
+    #[error("{}: exists already, perhaps from a run that was stopped: move or remove it, or give another output", path.display())]
     PartialExists { path: PathBuf },
     /// A folder or a device.
-    #[error("{}: not a file: give another --output-file, or none for standard output", path.display())]
+    #[error("{}: not a file: give another output", path.display())]
     OutputIsNoFile { path: PathBuf },
     /// Ctrl-C cannot be caught.
     #[error("cannot listen for Ctrl-C: leave out --output-file")]
@@ -135,6 +138,7 @@ impl Error {
             | Self::EmptyNote { .. }
             | Self::UnknownKind { .. }
             | Self::OutputIsInput { .. }
+            | Self::OutputTwice { .. }
             | Self::NothingToCompare { .. }
             | Self::NothingToCheck
             | Self::NoSummaries { .. }

@@ -53,7 +53,10 @@ impl Output {
         };
         let sink = match &args.output_file {
             None => Sink::Stdout(io::stdout().lock()),
-            Some(path) => Sink::File(PartialFile::create(path, args.input_file.as_deref())?),
+            Some(path) => Sink::File(PartialFile::create(
+                path,
+                args.inputs().iter().map(std::path::PathBuf::as_path),
+            )?),
         };
         Ok(Self { sink, format, from_file: notes.rows.is_some(), next_row: 0 })
     }

@@ -21,12 +21,16 @@ pub(crate) struct PartialFile {
 }
 
 impl PartialFile {
-    /// Creates the partial file of `path`, which must not be `input`. An existing one is refused:
+    /// Creates the partial file of `path`, which must be none of the `inputs`. An existing one is refused:
     /// it has the summaries of a run that was stopped, or is not this program's at all.
-    pub(crate) fn create(path: &Path, input: Option<&Path>) -> Result<Self, Error> {
+    pub(crate) fn create<'i>(
+        path: &Path,
+        inputs: impl IntoIterator<Item = &'i Path>,
+    ) -> Result<Self, Error> {
         // Through a link to the file itself: a rename would replace the link.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if input.is_some_and(|input| fs::canonicalize(input).is_ok_and(|input| input == path)) {
+        let is_output = |input: &Path| fs::canonicalize(input).is_ok_and(|input| input == path);
+        if inputs.into_iter().any(is_output) {
             return Err(Error::OutputIsInput { path });
         }
         if path.exists() && !path.is_file() {
@@ -145,7 +149,7 @@ mod tests {
         assert!(PartialFile::create(&folder.path().join("no/out.txt"), None).is_err());
         let input = folder.path().join("in.txt");
         fs::write(&input, "note").unwrap();
-        assert!(PartialFile::create(&folder.path().join("./in.txt"), Some(&input)).is_err());
+        assert!(PartialFile::create(&folder.path().join("./in.txt"), [input.as_path()]).is_err());
         assert_eq!(fs::read_to_string(&input).unwrap(), "note");
     }
 

@@ -198,7 +198,7 @@ fn somebody_s_partial_file_stays() {
     let folder = workplace();
     fs::write(folder.path().join("out.txt.partial"), "precious").unwrap();
     let arguments = with(&["--clinical_note", "x", "--output_file", "out.txt"]);
-    refuses(folder.path(), &arguments, b"", 1, &["out.txt.partial", "another --output-file"]);
+    refuses(folder.path(), &arguments, b"", 1, &["out.txt.partial", "another output"]);
 }
 
 #[test]
@@ -413,7 +413,7 @@ fn bad_flags() {
         1,
         &["no/out.txt", "--output-file"],
     );
-    refuses(path, &note(&["--output_file", "full"]), b"", 1, &["full", "--output-file"]);
+    refuses(path, &note(&["--output_file", "full"]), b"", 1, &["full", "another output"]);
     let same = ["--input_file", "notes.txt", "--output_file", "./notes.txt"];
     refuses(path, &with(&same), b"", 2, &["notes.txt", "another"]);
     refuses(path, &["--model_path", "adapter", "--merge_to", "full"], b"", 1, &["full", "new one"]);

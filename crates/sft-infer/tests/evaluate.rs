@@ -69,6 +69,7 @@ fn json_is_one_object_with_an_auroc() {
         "perplexity_factual",
         "readiness",
         "rows",
+        "shortened",
         "skipped",
         "summaries",
     ];
@@ -188,6 +189,55 @@ fn summaries_are_judged_and_rows_and_pairs_are_written() {
 }
 
 #[test]
+fn outputs_replace_nothing_that_is_read_and_not_each_other() {
+    let folder = workplace();
+    let path = folder.path();
+    let findings = r#"{"id":"a","findings":[{"kind":"symptom","term":"fever","present":true}]}"#;
+    fs::write(path.join("f.jsonl"), findings).unwrap();
+    fs::write(path.join("tpl.txt"), TEMPLATE).unwrap();
+    fs::write(path.join("terms.txt"), "finding\tfever\n").unwrap();
+    for flags in [
+        &["--findings", "f.jsonl", "--evaluate_rows", "f.jsonl"][..],
+        &["--findings", "f.jsonl", "--output_file", "./f.jsonl"],
+        &["--terms", "terms.txt", "--export_preferences", "terms.txt"],
+        &["--prompt_template", "tpl.txt", "--evaluate_rows", "tpl.txt"],
+        &["--evaluate_rows", "adapter/adapter_config.json"],
+        &["--evaluate_rows", "new.csv", "--export_preferences", "./new.csv"],
+    ] {
+        let all = [&["--model_path", "adapter", "--evaluate", "rows.csv"], flags].concat();
+        let (status, stdout, stderr) = infer(path, &all);
+        assert_eq!((status, stdout.as_str()), (2, ""), "{flags:?}: {stderr}");
+        let said =
+            ["give another path", "a path of its own"].iter().any(|words| stderr.contains(words));
+        assert!(said, "{flags:?}: {stderr}");
+    }
+    assert_eq!(fs::read_to_string(path.join("f.jsonl")).unwrap(), findings);
+    assert!(!path.join("new.csv").exists());
+}
+
+#[test]
+fn labels_that_say_nothing_are_left_out_and_long_notes_are_counted() {
+    let folder = workplace();
+    let long = format!("Fever. {}", "And so on it went. ".repeat(30));
+    let rows = format!(
+        "id,clinical_note,model_summary,label\na,Fever.,fever,factual\nb,Fever.,rash,\nc,Fever.,cough,unsure\n\
+         d,{long},fever,factual\n"
+    );
+    fs::write(folder.path().join("rows.csv"), rows).unwrap();
+    let arguments = ["--model_path", "adapter", "--evaluate", "rows.csv", "--json"];
+    let (status, stdout, stderr) = infer(folder.path(), &arguments);
+    assert_eq!(status, 0, "{stderr}");
+    let figures = object(&stdout);
+    let counts = ["rows", "factual", "hallucinated", "shortened"].map(|key| figures[key].as_u64());
+    assert_eq!(counts, [Some(3), Some(2), Some(1), Some(1)]);
+    for part in
+        ["1 rows without a label", "neither factual nor hallucinated", "rows.csv:5: more than"]
+    {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+}
+
+#[test]
 fn scores_only_writes_no_summary() {
     let folder = workplace();
     let figures = object(&evaluate(folder.path(), "adapter", &["--json", "--scores_only"]));
@@ -205,14 +255,11 @@ fn a_threshold_that_is_missed_has_a_status_of_its_own() {
     let (status, stdout, stderr) = gate(&["--min_auroc", "0", "--min_eos_rate", "0"]);
     assert_eq!((status, stderr.as_str()), (0, ""));
     assert!(object(&stdout)["auroc"].is_number());
-    let (status, stdout, stderr) = gate(&["--min_rouge_l", "1.01", "--min_auroc", "1.5"]);
+    let (status, stdout, stderr) = gate(&["--min_rouge_l", "1", "--min_faithful", "1"]);
     assert_eq!(status, 3, "{stderr}");
     assert!(object(&stdout)["auroc"].is_number(), "the figures come all the same");
-    assert!(
-        stderr.contains("is below --min-rouge-l 1.01; ")
-            || stderr.contains("is below --min-auroc 1.5;"),
-        "{stderr}"
-    );
+    assert!(stderr.contains(" is below --min-rouge-l 1; "), "{stderr}");
+    assert!(stderr.contains(" is below --min-faithful 1"), "{stderr}");
     let (status, _, stderr) = gate(&["--scores_only", "--min_grounded", "0.1"]);
     assert!(status == 2 && stderr.contains("cannot be used with"), "{stderr}");
 }

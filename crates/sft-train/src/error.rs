@@ -75,7 +75,9 @@ impl CliError {
             | Self::ConfigSyntax { .. }
             | Self::ConfigKey { .. }
             | Self::Settings { .. }
-            | Self::Recommended { .. } => 2,
+            | Self::Recommended { .. }
+            | Self::NothingToCompareBy
+            | Self::Dataset(sft_dataset::DatasetError::Folds { .. }) => 2,
             _ => 1,
         }
     }

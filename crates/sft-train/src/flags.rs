@@ -31,7 +31,7 @@ Examples:
   Take the same steps in less memory, at the price of time:
     sft-train --model_name ./Llama-3.2-1B --train_csv notes.csv --batch_size 1 --gradient_accumulation_steps 8 --gradient_checkpointing
 
-Every flag may also be written with underscores (--batch_size), and stands under that name in a configuration file.
+Every flag may also be written with underscores (--batch_size); every setting of a run stands under that name in a configuration file.
 The training file has the columns id, clinical_note, model_summary, label and hallucination_type; rows labelled `factual` train.
 Exit status: 0 done, 1 failed (or a check of --self_test did), 2 wrong usage or settings, 130 stopped by a signal (resumable).";
 

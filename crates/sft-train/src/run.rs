@@ -56,6 +56,12 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     if allow_changes && settings.resume == ResumeFrom::Fresh {
         console::note("--allow_changes has no effect without --resume");
     }
+    let mut settings = settings;
+    if folds.is_some()
+        && let Validation::Split(share) = &mut settings.validation
+    {
+        *share = 0.0; // each row is held out in its turn
+    }
     let mut rows = Rows::read(&settings)?;
     let device = settings.device.open()?;
     base_types(settings.quantize, None, settings.dtype, &device)?;

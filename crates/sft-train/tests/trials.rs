@@ -87,9 +87,9 @@ fn a_rate_and_a_rank_are_suggested_within_the_time() {
 fn what_cannot_be_tried_is_refused() {
     let fixture = Fixture::new();
     for (flags, code, part) in [
-        (&["--cross_validate=1"][..], 1, "from 2 to"),
-        (&["--cross_validate=1000"], 1, "from 2 to"),
-        (&["--suggest=10m", "--val_split=0"], 1, "--val_csv"),
+        (&["--cross_validate=1"][..], 2, "from 2 to"),
+        (&["--cross_validate=1000"], 2, "from 2 to"),
+        (&["--suggest=10m", "--val_split=0"], 2, "--val_csv"),
         (&["--suggest=soon"], 2, "90s, 10m or 2h"),
         (&["--suggest=10m", "--cross_validate=3"], 2, "cannot be used with"),
         (&["--cross_validate=3", "--dry_run"], 2, "cannot be used with"),

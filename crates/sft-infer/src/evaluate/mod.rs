@@ -7,9 +7,9 @@ mod table;
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use sft_dataset::Dataset;
+use sft_dataset::{Dataset, Record};
 use sft_eval::audit::{Auditor, Terms};
 use sft_eval::findings::read_jsonl;
 use sft_eval::{
@@ -52,10 +52,14 @@ pub(crate) fn evaluate(args: &Args, csv: &Path) -> Result<(), Error> {
     let params = args.params();
     params.validate()?;
     let prompt_template = template(args)?;
-    let dataset = Dataset::read_csv(csv).map_err(Error::EvaluationCsv)?;
+    let mut dataset = Dataset::read_csv(csv).map_err(Error::EvaluationCsv)?;
+    look_at_labels(&mut dataset, csv);
     let findings = args.findings.as_deref().map(read_jsonl).transpose()?;
     let terms = args.terms.as_deref().map_or_else(|| Ok(Terms::built_in()), Terms::with_file)?;
-    let create = |path: &Path| PartialFile::create(path, Some(csv));
+    let outputs = [&args.output_file, &args.evaluate_rows, &args.export_preferences];
+    refuse_twice(&outputs.into_iter().flatten().map(PathBuf::as_path).collect::<Vec<_>>())?;
+    let inputs = args.inputs();
+    let create = |path: &Path| PartialFile::create(path, inputs.iter().map(PathBuf::as_path));
     let file = args.output_file.as_deref().map(create).transpose()?;
     let rows_file = args.evaluate_rows.as_deref().map(create).transpose()?;
     let pairs_file = args.export_preferences.as_deref().map(create).transpose()?;
@@ -135,6 +139,40 @@ pub(crate) fn evaluate(args: &Args, csv: &Path) -> Result<(), Error> {
     gate::check(args, &model.report)
 }
 
+/// Refuses outputs that are one file.
+fn refuse_twice(outputs: &[&Path]) -> Result<(), Error> {
+    let real = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        path.canonicalize().ok().or_else(|| Some(folder.join(path.file_name()?)))
+    };
+    let places: Vec<_> = outputs.iter().map(|path| real(path)).collect();
+    for (i, place) in places.iter().enumerate() {
+        if place.is_some() && places[..i].contains(place) {
+            return Err(Error::OutputTwice { path: outputs[i].to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Takes out rows without a label, and says which labels count as hallucinated.
+fn look_at_labels(dataset: &mut Dataset, csv: &Path) {
+    let rows = dataset.records.len();
+    dataset.records.retain(|record| !record.label.is_empty());
+    let without = rows - dataset.records.len();
+    if without > 0 {
+        tracing::warn!("{}: {without} rows without a label are left out", csv.display());
+    }
+    let is_other = |record: &&Record| !record.is_factual() && record.label != "hallucinated";
+    let other = dataset.records.iter().filter(is_other).count();
+    if other > 0 {
+        tracing::warn!(
+            "{}: {other} rows have a label that is neither factual nor hallucinated; they count as hallucinated",
+            csv.display()
+        );
+    }
+}
+
 /// A line on standard error, where nobody may listen.
 fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
@@ -149,13 +187,14 @@ fn json(figures: &impl serde::Serialize, readiness: &Readiness) -> Result<String
 
 /// Whether the model can take a note; else there is a warning.
 fn is_taken(generator: &Generator, csv: &Path, line: u64, note: &str) -> bool {
-    match generator.check_note(0, note) {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::warn!("{}:{line}: {error}: not summarised", csv.display());
-            false
-        }
+    let taken = generator.check_note(0, note).is_ok();
+    if !taken {
+        tracing::warn!(
+            "{}:{line}: the note is too long for the model: not summarised",
+            csv.display()
+        );
     }
+    taken
 }
 
 /// What the run that made an adapter left beside it.
