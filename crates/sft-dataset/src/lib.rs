@@ -23,4 +23,5 @@ pub use records::{
     CsvReport, Dataset, Dropped, DuplicateId, NoteRow, Record, SummaryRow, read_notes,
     read_summaries,
 };
+pub use shown::shown_kinds;
 pub use split::{folds_by_note, shared_notes, split_by_note};

@@ -50,6 +50,23 @@ pub(crate) fn id(id: &str) -> String {
     if short && !id.contains(char::is_control) { id.to_owned() } else { hidden(id) }
 }
 
+/// Names of kinds (labels, types of hallucination) with their counts, those that look like names: up to three words,
+/// which several rows have or, as one word of few, one. The others together are `(other)`.
+pub fn shown_kinds(counts: &BTreeMap<String, usize>) -> BTreeMap<String, usize> {
+    let is_name = |name: &str, rows: usize| {
+        let words = name.split_whitespace().count();
+        let short = name.chars().count() <= LONGEST && !name.contains(char::is_control);
+        short && (rows > 1 && words <= 3 || words <= 1 && counts.len() <= KINDS)
+    };
+    let mut shown = BTreeMap::new();
+    for (name, &rows) in counts {
+        let many = shown.len() >= 2 * KINDS;
+        let name = if is_name(name, rows) && !many { name.as_str() } else { "(other)" };
+        *shown.entry(name.to_owned()).or_insert(0) += rows;
+    }
+    shown
+}
+
 /// `factual 12, hallucinated 3`: labels with their counts. A label is empty, close to one of the two, a usual word for
 /// them, or a word that several rows have, where there are few such words.
 pub(crate) fn labels(labels: &BTreeMap<String, usize>) -> String {
@@ -82,6 +99,22 @@ fn hidden(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kinds_are_named_where_they_are_kinds() {
+        let of = |kinds: &[(&str, usize)]| {
+            let counts = kinds.iter().map(|&(name, rows)| (name.to_owned(), rows)).collect();
+            shown_kinds(&counts).into_iter().collect::<Vec<_>>()
+        };
+        let named = [("invented finding", 3), ("wrong_dose", 1)];
+        assert_eq!(of(&named), named.map(|(name, rows)| (name.to_owned(), rows)));
+        let text = [
+            ("fever since Monday", 1),
+            ("the patient says that he fell twice", 4),
+            ("a\u{1b}[31m", 2),
+        ];
+        assert_eq!(of(&text), [("(other)".to_owned(), 7)]);
+    }
 
     #[test]
     fn names_are_shown_and_notes_are_not() {

@@ -203,6 +203,7 @@ fn outputs_replace_nothing_that_is_read_and_not_each_other() {
         &["--prompt_template", "tpl.txt", "--evaluate_rows", "tpl.txt"],
         &["--evaluate_rows", "adapter/adapter_config.json"],
         &["--evaluate_rows", "new.csv", "--export_preferences", "./new.csv"],
+        &["--evaluate_rows", "new.csv.partial", "--output_file", "new.csv"],
     ] {
         let all = [&["--model_path", "adapter", "--evaluate", "rows.csv"], flags].concat();
         let (status, stdout, stderr) = infer(path, &all);

@@ -60,11 +60,11 @@ fn shards<'a>(names: &[(&'a str, usize)], shard_bytes: usize) -> Vec<Vec<&'a str
     let mut shards = vec![Vec::new()];
     let mut size = 0;
     for &(name, len) in names {
-        if size > 0 && size + len > shard_bytes {
+        if size > 0 && len > shard_bytes.saturating_sub(size) {
             shards.push(Vec::new());
             size = 0;
         }
-        size += len;
+        size = size.saturating_add(len);
         if let Some(shard) = shards.last_mut() {
             shard.push(name);
         }

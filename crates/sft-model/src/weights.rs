@@ -167,7 +167,7 @@ impl WeightFiles {
     /// Size of one tensor in its file; of a quantised matrix, as bf16.
     pub(crate) fn stored_bytes(&self, name: &str) -> Result<usize> {
         if let Some([rows, cols]) = self.quantised_shape(name)? {
-            return Ok(2 * rows * cols);
+            return Ok(rows.saturating_mul(cols).saturating_mul(2));
         }
         Ok(match self.file_of(name)? {
             WeightFile::Safetensors { tensors, .. } => {

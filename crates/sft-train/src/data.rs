@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use sft_dataset::{Dataset, Record, shared_notes, split_by_note};
+use sft_dataset::{Dataset, Record, shared_notes, shown_kinds, split_by_note};
 use sft_eval::pairs_by_type;
 use sft_model::source::Sample;
 use sft_report::{DataShape, SetShape};
@@ -75,6 +75,7 @@ impl Rows {
             }
         }
         let hallucinated = dataset.records.iter().any(|record| !record.is_factual());
+        name_types(&mut dataset);
         rows.labelled = Some(dataset).filter(|_| hallucinated);
         rows.report.push(format!(
             "rows: {} to train on, {} to validate on",
@@ -102,11 +103,22 @@ impl Rows {
         let dataset = Dataset::read_csv(&file)?;
         let factual = dataset.factual_records()?;
         if sample == Sample::Train {
-            self.pairs = pairs_by_type(&dataset.records);
+            self.pairs = shown_kinds(&pairs_by_type(&dataset.records));
         }
         self.report.extend(
             dataset.report.lines().iter().map(|line| format!("{}: {line}", path.display())),
         );
         Ok((factual, shape::of_file(path, &dataset), dataset))
+    }
+}
+
+/// Leaves of the types of hallucination what looks like one: the column may hold anything.
+fn name_types(dataset: &mut Dataset) {
+    let shown = shown_kinds(&shape::types(dataset));
+    for record in &mut dataset.records {
+        let kind = &mut record.hallucination_type;
+        if !kind.is_empty() && !shown.contains_key(kind.as_str()) {
+            "(other)".clone_into(kind);
+        }
     }
 }

@@ -71,7 +71,7 @@ fn a_rate_and_a_rank_are_suggested_within_the_time() {
         .fold(f64::INFINITY, f64::min);
     assert!(advice.starts_with("Use --learning_rate ") && chosen <= 1.021 * lowest, "{advice}");
 
-    let short = [&RUN[..], &["--suggest=0.001s", "--val_split=0.3"]].concat();
+    let short = [&RUN[..], &["--suggest=0.001s", "--val_split=0.3", "--lora_r=4"]].concat();
     let ended = fixture.train(&short).ok();
     assert_eq!(ended.stdout.lines().filter(|l| l.starts_with("learning_rate ")).count(), 1);
     assert!(ended.stderr.contains("1 of 9 settings"), "{}", ended.stderr);
@@ -81,6 +81,21 @@ fn a_rate_and_a_rank_are_suggested_within_the_time() {
         ended.stdout
     );
     assert!(!fixture.path("models").exists());
+}
+
+#[test]
+fn a_setting_that_diverges_is_one_of_several() {
+    let fixture = Fixture::new();
+    let flags = [
+        "--max_length=128",
+        "--num_epochs=2",
+        "--learning_rate=1e30",
+        "--max_grad_norm=0",
+        "--lora_r=4",
+    ];
+    let ended = fixture.train(&[&flags[..], &["--suggest=10m", "--val_split=0.3"]].concat()).ok();
+    assert_eq!(ended.stdout.matches(": diverged").count(), 9, "{}", ended.stdout);
+    assert!(ended.stdout.contains("lower --learning_rate"), "{}", ended.stdout);
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl Drop for Lock {
 
 /// Whether `path` is a name of the open `file`.
 #[cfg(unix)]
-fn is_named(file: &File, path: &Path) -> bool {
+pub(crate) fn is_named(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
     match (file.metadata(), fs::metadata(path)) {
@@ -86,7 +86,7 @@ fn is_named(file: &File, path: &Path) -> bool {
 
 /// Where an open file cannot be removed, its name stays.
 #[cfg(not(unix))]
-fn is_named(_: &File, path: &Path) -> bool {
+pub(crate) fn is_named(_: &File, path: &Path) -> bool {
     path.exists()
 }
 

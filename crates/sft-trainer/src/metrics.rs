@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::lock::is_named;
 use crate::{TrainError, files, files::Context};
 
 /// Name of the file.
@@ -46,7 +47,12 @@ impl Metrics {
 
     /// Whether the file still has its name.
     pub(crate) fn is_there(&self) -> bool {
-        self.path.is_file()
+        is_named(&self.file, &self.path)
+    }
+
+    /// Whether another run's file has its name.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.path.exists() && !self.is_there()
     }
 
     /// Writes the file anew after its name was removed: what is open can still be read, as a rule.

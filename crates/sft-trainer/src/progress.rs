@@ -123,6 +123,7 @@ impl Progress {
     pub(crate) fn forget_evaluations(&mut self) {
         (self.last_evaluation, self.best_evaluation) = (None, None);
         self.evaluations_without_improvement = 0;
+        self.stopped_early = false;
     }
 
     /// Closes the epoch under way.

@@ -32,6 +32,8 @@ pub(crate) struct Run<'a> {
     dir: RunDir,
     observer: &'a mut dyn Observer,
     data_files: Vec<DataFile>,
+    /// Whether run_config.toml is to be replaced with the next checkpoint.
+    config_is_new: bool,
     pub(crate) progress: Progress,
     pub(crate) adamw: AdamW,
     pub(crate) metrics: Metrics,
@@ -65,13 +67,15 @@ impl<'a> Run<'a> {
             }
         };
         let metrics = Metrics::open(dir.work(), progress.step)?;
-        if resumed_from.is_none() || changed {
+        if resumed_from.is_none() {
             // Last: metrics and settings together mark the directory as a run's.
             let config = dir.work().join(RUN_CONFIG);
             files::write_file(&config, trainer.files.run_config_toml.as_bytes())?;
         }
         let data_files = trainer.data_files.clone();
-        let mut run = Self { dir, observer, data_files, progress, adamw, metrics };
+        // What was allowed to change is the run's own from the first checkpoint on that knows of it.
+        let config_is_new = changed;
+        let mut run = Self { dir, observer, data_files, config_is_new, progress, adamw, metrics };
         run.remove_later_checkpoints()?;
         let directory = run.dir.work().to_owned();
         run.emit(&Event::RunStarted {
@@ -118,6 +122,11 @@ impl<'a> Run<'a> {
             self.warn(warning);
         }
         let path = self.in_its_folder(trainer, |run| run.write_checkpoint(trainer, name))?;
+        if self.config_is_new {
+            let config = self.dir.work().join(RUN_CONFIG);
+            files::write_file(&config, trainer.files.run_config_toml.as_bytes())?;
+            self.config_is_new = false;
+        }
         tracing::debug!(path = %path.display(), "checkpoint saved");
         self.emit(&Event::CheckpointSaved { path: &path });
         if let Some(limit) = trainer.config.save_total_limit {
@@ -181,6 +190,10 @@ impl<'a> Run<'a> {
         let work = self.dir.work().to_owned();
         if !self.metrics.is_there() {
             // Whoever took the place may have put something of theirs there.
+            if self.metrics.is_taken() || self.dir.is_taken() {
+                let names = vec![crate::metrics::FILE.to_owned()];
+                return Err(TrainError::ForeignFiles { dir: work, names });
+            }
             check_place(&work)?;
             self.metrics.restore()?;
         }

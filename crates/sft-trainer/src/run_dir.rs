@@ -104,6 +104,11 @@ impl RunDir {
             .map_err(|source| TrainError::OutputDir { path: self.work.clone(), source })
     }
 
+    /// Whether another run is in the place that this run's files will have.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.root != self.work && is_run(&self.root)
+    }
+
     /// Ends a run whose files are complete: it takes its place, and its final model's path is returned.
     pub(crate) fn finish(self) -> Result<PathBuf, TrainError> {
         promote(&self.root)?;

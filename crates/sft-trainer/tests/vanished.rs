@@ -6,11 +6,13 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{Case, Log, checkpoints, metrics, names};
-use sft_trainer::{DataFile, Event, Observer, Outcome, ResumeFrom, RunState, StopFlag, run_state};
+use sft_trainer::{
+    DataFile, Event, Observer, Outcome, ResumeFrom, RunState, StopFlag, TrainError, run_state,
+};
 
 /// Does something at an event, and remembers what happened.
 struct At<F> {
@@ -40,6 +42,51 @@ fn run_with(case: &Case, act: impl FnMut(&Event<'_>)) -> (Outcome, Log) {
     let mut observer = At { log: Log::default(), act };
     let outcome = case.trainer().run(ResumeFrom::Fresh, &mut observer, &StopFlag::new()).unwrap();
     (outcome, observer.log)
+}
+
+#[test]
+fn another_run_that_took_the_place_is_not_touched() {
+    for finished in [true, false] {
+        let case = case();
+        let other = Case { out: case.out.clone(), ..self::case() };
+        let (mut act, mut theirs) = (true, None);
+        let mut observer = At {
+            log: Log::default(),
+            act: |event: &Event<'_>| {
+                if act && matches!(event, Event::Step(record) if record.step == 3) {
+                    act = false;
+                    fs::remove_dir_all(&other.out).unwrap();
+                    if finished {
+                        other.complete(ResumeFrom::Fresh);
+                    } else {
+                        other.stop_at(2, ResumeFrom::Fresh);
+                    }
+                    theirs = Some(tree(&other.out));
+                }
+            },
+        };
+        let ended = case.trainer().run(ResumeFrom::Fresh, &mut observer, &StopFlag::new());
+        assert!(matches!(ended, Err(TrainError::ForeignFiles { .. })), "{ended:?}");
+        assert!(theirs.unwrap() == tree(&other.out), "finished: {finished}");
+    }
+}
+
+/// Every file with its content.
+fn tree(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push((path.clone(), fs::read(path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
 }
 
 #[test]

@@ -146,11 +146,20 @@ fn refuse_twice(outputs: &[&Path]) -> Result<(), Error> {
         let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
         path.canonicalize().ok().or_else(|| Some(folder.join(path.file_name()?)))
     };
-    let places: Vec<_> = outputs.iter().map(|path| real(path)).collect();
-    for (i, place) in places.iter().enumerate() {
-        if place.is_some() && places[..i].contains(place) {
-            return Err(Error::OutputTwice { path: outputs[i].to_owned() });
+    // Each is written under a name with .partial behind it first.
+    let names = |path: &&Path| {
+        let place = real(path)?;
+        let mut partial = place.clone().into_os_string();
+        partial.push(".partial");
+        Some([place, partial.into()])
+    };
+    let mut taken: Vec<PathBuf> = Vec::new();
+    for output in outputs {
+        let Some(names) = names(output) else { continue };
+        if names.iter().any(|name| taken.contains(name)) {
+            return Err(Error::OutputTwice { path: output.to_path_buf() });
         }
+        taken.extend(names);
     }
     Ok(())
 }

@@ -138,8 +138,15 @@ impl Subject<'_> {
             trainer.follow(plan);
         }
         let mut watch = Watch { losses: Losses::default(), bar };
-        let outcome = trainer.run(ResumeFrom::Fresh, &mut watch, &self.stop)?;
-        let losses = matches!(outcome, Outcome::Completed { .. }).then_some(watch.losses);
+        let losses = match trainer.run(ResumeFrom::Fresh, &mut watch, &self.stop) {
+            Ok(Outcome::Completed { .. }) => Some(watch.losses),
+            Ok(_) => None,
+            // One setting is not all of them.
+            Err(TrainError::NonFinite { .. } | TrainError::Diverged { .. }) => {
+                Some(Losses { train: vec![f64::NAN], val: vec![f64::NAN] })
+            }
+            Err(error) => return Err(error.into()),
+        };
         Ok((trainer.into_model(), losses))
     }
 }

@@ -60,10 +60,13 @@ pub(crate) fn suggest(
     let started = Instant::now();
     let (rate, rank) = (subject.settings.train.learning_rate, subject.settings.lora.r);
     // An adapter that is given has its rank.
-    let ranks = match &subject.settings.init_adapter {
+    let mut ranks = match &subject.settings.init_adapter {
         Some(_) => vec![rank],
-        None => vec![rank, (rank / 2).max(1), rank * 2],
+        None if rank == 1 => vec![1, 2],
+        None => vec![rank, rank / 2, rank * 2],
     };
+    // A layer takes no rank above its wider side, which is never below this.
+    ranks.retain(|&other| other == rank || other <= model.config().hidden_size);
     let mut ahead: Vec<(f64, usize)> = RATES.iter().map(|factor| (rate * factor, rank)).collect();
     let (mut points, mut longest) = (Vec::<Point>::new(), Duration::ZERO);
     let bar = subject.bar(RATES.len() * ranks.len(), subject.train.len(), "trials");
@@ -96,6 +99,10 @@ pub(crate) fn suggest(
         longest = longest.max(began.elapsed());
         bar.suspend(|| {
             let (best, epoch) = losses.best();
+            if best.is_nan() {
+                console::result(format_args!("learning_rate {rate:.2e}, lora_r {rank}: diverged"));
+                return;
+            }
             console::result(format_args!(
                 "learning_rate {rate:.2e}, lora_r {rank}: lowest Val Loss {best:.3} (epoch {epoch} of {}), {:.3} at the end",
                 losses.val.len(),
