@@ -1,7 +1,7 @@
 //! Is a model ready for preference training (Stage B), and would that help? Each question with what
 //! was measured.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,13 @@ pub struct TrainingCurve {
     /// Which weights the final model has: `best evaluation` after early stopping.
     #[serde(default)]
     pub final_model: String,
+}
+
+impl TrainingCurve {
+    /// Of the complete run in a folder.
+    pub fn read(run: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(run.join("training_stats.json")).ok()?).ok()
+    }
 }
 
 /// Losses of one epoch.

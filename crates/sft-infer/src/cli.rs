@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum};
@@ -145,8 +146,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Evaluation", requires = "evaluate")]
     pub export_preferences: Option<PathBuf>,
     /// Exit with status 3 when the AUROC is below
-    #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate", value_parser = share, allow_negative_numbers = true)]
-    pub min_auroc: Option<f64>,
+    #[arg(long, value_name = "X", help_heading = "Evaluation", requires = "evaluate")]
+    pub min_auroc: Option<Share>,
     /// The same for ROUGE-L
     #[arg(
         long,
@@ -155,7 +156,7 @@ pub(crate) struct Args {
         requires = "evaluate",
         conflicts_with = "scores_only"
     )]
-    pub min_rouge_l: Option<f64>,
+    pub min_rouge_l: Option<Share>,
     /// The same for the share of summaries whose facts are all in the note
     #[arg(
         long,
@@ -164,7 +165,7 @@ pub(crate) struct Args {
         requires = "evaluate",
         conflicts_with = "scores_only"
     )]
-    pub min_grounded: Option<f64>,
+    pub min_grounded: Option<Share>,
     /// The same for the share of grounded summaries that leave out no fact of the reference
     #[arg(
         long,
@@ -173,7 +174,7 @@ pub(crate) struct Args {
         requires = "evaluate",
         conflicts_with = "scores_only"
     )]
-    pub min_faithful: Option<f64>,
+    pub min_faithful: Option<Share>,
     /// The same for the share of summaries that end by themselves
     #[arg(
         long,
@@ -182,7 +183,7 @@ pub(crate) struct Args {
         requires = "evaluate",
         conflicts_with = "scores_only"
     )]
-    pub min_eos_rate: Option<f64>,
+    pub min_eos_rate: Option<Share>,
 
     /// List what a summary says that its note does not support, each with its place: numbers, doses,
     /// dates, negations, sides, and terms that the note does not have. For --summary, or for the
@@ -377,9 +378,20 @@ impl Args {
 }
 
 /// A number from 0 to 1.
-fn share(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.0..=1.0).contains(&number) { Ok(number) } else { Err("give a number from 0 to 1".into()) }
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share(pub(crate) f64);
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+        if (0.0..=1.0).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err("give a number from 0 to 1".into())
+        }
+    }
 }
 
 fn also_in_snake_case(arg: Arg) -> Arg {
@@ -513,6 +525,10 @@ mod tests {
             &["--model-path", "m", "--clinical-note", "n", "--compare", "base"],
             &["--model-path", "m", "--evaluate", "e.csv", "--min-auroc", "nan"],
             &["--model-path", "m", "--evaluate", "e.csv", "--min-auroc", "1.01"],
+            &["--model-path", "m", "--evaluate", "e.csv", "--min-rouge-l", "nan"],
+            &["--model-path", "m", "--evaluate", "e.csv", "--min-grounded", "nan"],
+            &["--model-path", "m", "--evaluate", "e.csv", "--min-faithful", "2"],
+            &["--model-path", "m", "--evaluate", "e.csv", "--min-eos-rate", "nan"],
             &["--model-path", "m", "--evaluate", "e.csv", "--min-faithful", "-0.1"],
             &["--model-path", "m", "--evaluate", "e.csv", "--temperature", "0.7"],
             &["--check", "--summary", "s"],

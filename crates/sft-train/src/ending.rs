@@ -1,7 +1,6 @@
 //! What is made of a run that has ended: is it ready for Stage B, and its report.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -131,7 +130,7 @@ impl Ending {
             ..Report::default()
         };
         if complete {
-            let curve = curve(dir);
+            let curve = TrainingCurve::read(dir);
             let pairs = self.pairs.clone();
             let written = self.write(trainer, stop).unwrap_or_else(|error| {
                 // The curves are worth having without it.
@@ -214,11 +213,6 @@ fn check(check: sft_eval::Check) -> Check {
         Status::Unknown => sft_report::Status::Unknown,
     };
     Check { name, status, measured, why }
-}
-
-/// The losses by epoch of the run in a folder.
-fn curve(dir: &Path) -> Option<TrainingCurve> {
-    serde_json::from_slice(&fs::read(dir.join("training_stats.json")).ok()?).ok()
 }
 
 /// Greedy summaries in the order of the notes; none of those that were not complete in time, or when somebody

@@ -1,32 +1,10 @@
 //! Numbers as they are spoken: `one twenty over eighty`, `nineteen sixty one`, `one oh one point
 //! five`, `six out of ten`.
 
-use crate::findings::tokens::{Kind, Token};
-
-const ONES: [&str; 20] = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-];
-const TENS: [&str; 8] =
-    ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+use crate::findings::{
+    quantity::{ONES, TENS},
+    tokens::{Kind, Token},
+};
 
 /// The value of a number word or a number in digits.
 pub(crate) fn value(token: &Token) -> Option<f64> {

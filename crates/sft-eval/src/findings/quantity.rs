@@ -243,7 +243,8 @@ fn period(tokens: &[Token], at: usize) -> Option<(&'static str, usize)> {
     }
 }
 
-const ONES: [&str; 20] = [
+/// The words for 0 to 19.
+pub(crate) const ONES: [&str; 20] = [
     "zero",
     "one",
     "two",
@@ -265,7 +266,8 @@ const ONES: [&str; 20] = [
     "eighteen",
     "nineteen",
 ];
-const TENS: [&str; 8] =
+/// The words for 20, 30 and so on.
+pub(crate) const TENS: [&str; 8] =
     ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 
 /// A number in digits or words: its value and where it ends.

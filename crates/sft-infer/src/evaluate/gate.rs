@@ -18,7 +18,7 @@ pub(super) fn check(args: &Args, report: &ModelReport) -> Result<(), Error> {
     ];
     let short: Vec<String> = thresholds
         .into_iter()
-        .filter_map(|(flag, least, found)| match (least, found) {
+        .filter_map(|(flag, least, found)| match (least.map(|share| share.0), found) {
             (Some(least), Some(found)) if found < least => {
                 Some(format!("{found:.4} is below {flag} {least}"))
             }

@@ -5,7 +5,6 @@ mod preferences;
 mod rows;
 mod table;
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -210,8 +209,7 @@ fn is_taken(generator: &Generator, csv: &Path, line: u64, note: &str) -> bool {
 fn training_curve(adapter: &Path) -> Option<TrainingCurve> {
     // A checkpoint is not what its run ended with.
     adapter.file_name().filter(|name| *name == "final_model")?;
-    let file = File::open(adapter.parent()?.join("training_stats.json")).ok()?;
-    serde_json::from_reader(file).ok()
+    TrainingCurve::read(adapter.parent()?)
 }
 
 impl Yardstick<'_> {
