@@ -9,6 +9,7 @@ use crate::{
         AttentionShape, Locked, attention, attention_backward,
         locked::{slice, takes},
     },
+    fused::ready,
     recompute::recomputed,
 };
 
@@ -39,6 +40,15 @@ pub fn causal_attention(
     v: &Tensor,
     spec: &AttentionSpec<'_>,
 ) -> Result<Tensor> {
+    check(q, k, spec)?;
+    if fused(q, k, v) {
+        let op = CausalAttention::new(q, k, v, spec)?;
+        return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op);
+    }
+    composed(q, k, v, spec)
+}
+
+fn check(q: &Tensor, k: &Tensor, spec: &AttentionSpec<'_>) -> Result<()> {
     let (queries, heads, _) = q.dims3()?;
     let (keys, kv_heads, _) = k.dims3()?;
     let borders_fit = spec.cu_seqlens_q.len() == spec.cu_seqlens_k.len()
@@ -55,23 +65,56 @@ pub fn causal_attention(
             spec.cu_seqlens_k
         )
     }
+    Ok(())
+}
+
+fn fused(q: &Tensor, k: &Tensor, v: &Tensor) -> bool {
     #[cfg(feature = "cuda")]
-    let fused = crate::cuda::attention_takes(&[q, k, v]) || takes(&[q, k, v]);
-    #[cfg(not(feature = "cuda"))]
-    let fused = takes(&[q, k, v]);
-    if fused {
-        let head_dim = q.dim(D::Minus1)?;
-        if k.dims() != v.dims() || k.dim(D::Minus1)? != head_dim {
-            bail!("attention: q {:?}, k {:?}, v {:?}", q.shape(), k.shape(), v.shape())
-        }
-        let op = CausalAttention {
-            shape: AttentionShape::new(heads, kv_heads, head_dim, spec)?,
-            #[cfg(feature = "cuda")]
-            attended: std::sync::OnceLock::new(),
-        };
-        return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op);
+    if crate::cuda::attention_takes(&[q, k, v]) {
+        return true;
     }
-    composed(q, k, v, spec)
+    takes(&[q, k, v])
+}
+
+/// [`causal_attention`] outside every graph, with what its backward pass reads.
+pub struct Attended {
+    op: CausalAttention,
+    inputs: [Tensor; 3],
+    out: Tensor,
+}
+
+impl Attended {
+    /// Queries, keys and values as [`causal_attention`] takes them.
+    ///
+    /// # Errors
+    /// When the tensors are not what [`crate::has_backward`] speaks of, or do not fit.
+    pub fn new(inputs: [Tensor; 3], spec: &AttentionSpec<'_>) -> Result<Self> {
+        let [q, k, v] = &inputs;
+        check(q, k, spec)?;
+        if !fused(q, k, v) {
+            bail!("attention has no backward of its own for {:?} {:?}", q.dtype(), q.shape())
+        }
+        let op = CausalAttention::new(q, k, v, spec)?;
+        let inputs = [q.contiguous()?, k.contiguous()?, v.contiguous()?];
+        let out = inputs[0].apply_op3_no_bwd(&inputs[1], &inputs[2], &op)?;
+        Ok(Self { op, inputs, out })
+    }
+
+    /// The result, `[Tq, H, head_dim]`.
+    pub fn out(&self) -> &Tensor {
+        &self.out
+    }
+
+    /// The gradients of queries, keys and values for that of the result.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    pub fn backward(&self, dy: &Tensor) -> Result<[Tensor; 3]> {
+        if dy.shape() != self.out.shape() {
+            bail!("a gradient {:?} of attention {:?}", dy.shape(), self.out.shape())
+        }
+        self.op.gradients(self.inputs.each_ref(), &self.out, dy)
+    }
 }
 
 struct CausalAttention {
@@ -79,6 +122,37 @@ struct CausalAttention {
     /// What the forward pass on a GPU leaves for the backward pass.
     #[cfg(feature = "cuda")]
     attended: std::sync::OnceLock<crate::cuda::Attended>,
+}
+
+impl CausalAttention {
+    fn new(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec<'_>) -> Result<Self> {
+        let ((_, heads, head_dim), (_, kv_heads, _)) = (q.dims3()?, k.dims3()?);
+        if k.dims() != v.dims() || k.dim(D::Minus1)? != head_dim {
+            bail!("attention: q {:?}, k {:?}, v {:?}", q.shape(), k.shape(), v.shape())
+        }
+        Ok(Self {
+            shape: AttentionShape::new(heads, kv_heads, head_dim, spec)?,
+            #[cfg(feature = "cuda")]
+            attended: std::sync::OnceLock::new(),
+        })
+    }
+
+    #[cfg_attr(not(feature = "cuda"), expect(unused_variables))]
+    fn gradients(&self, inputs: [&Tensor; 3], out: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]> {
+        let dy = ready(dy)?;
+        #[cfg(feature = "cuda")]
+        if let Some(attended) = self.attended.get() {
+            return crate::cuda::attention_backward(&self.shape, inputs, out, &dy, attended);
+        }
+        let [qs, ks, vs] = inputs.map(Locked::new);
+        let (values, dys) = ([qs.values()?, ks.values()?, vs.values()?], Locked::new(&dy));
+        let [mut dq, mut dk, mut dv] = values.map(|input| vec![0.0; input.len()]);
+        let gradients = [&mut dq[..], &mut dk[..], &mut dv[..]];
+        attention_backward(&self.shape, values, dys.values()?, gradients, None)?;
+        let tensor =
+            |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+        Ok([tensor(dq, inputs[0])?, tensor(dk, inputs[1])?, tensor(dv, inputs[2])?])
+    }
 }
 
 impl CustomOp3 for CausalAttention {
@@ -118,7 +192,6 @@ impl CustomOp3 for CausalAttention {
         Ok((out, shape))
     }
 
-    #[cfg_attr(not(feature = "cuda"), expect(unused_variables))]
     fn bwd(
         &self,
         q: &Tensor,
@@ -127,23 +200,8 @@ impl CustomOp3 for CausalAttention {
         out: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        #[cfg(feature = "cuda")]
-        if let Some(attended) = self.attended.get() {
-            let inputs = [q, k, v];
-            let gradients =
-                crate::cuda::attention_backward(&self.shape, inputs, out, &dy, attended)?;
-            let [dq, dk, dv] = gradients.map(Some);
-            return Ok((dq, dk, dv));
-        }
-        let [qs, ks, vs, dys] = [q, k, v, &dy].map(Locked::new);
-        let inputs = [qs.values()?, ks.values()?, vs.values()?];
-        let [mut dq, mut dk, mut dv] = inputs.map(|input| vec![0.0; input.len()]);
-        let gradients = [&mut dq[..], &mut dk[..], &mut dv[..]];
-        attention_backward(&self.shape, inputs, dys.values()?, gradients, None)?;
-        let tensor =
-            |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
-        Ok((tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?))
+        let [dq, dk, dv] = self.gradients([q, k, v], out, dy)?.map(Some);
+        Ok((dq, dk, dv))
     }
 }
 

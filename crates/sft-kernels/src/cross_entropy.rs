@@ -9,6 +9,8 @@ use crate::{
 
 /// Rows of logits that exist at one time.
 const CHUNK: usize = 256;
+/// The same where a product of so few rows would leave a device idle.
+const CHUNK_ON_GPU: usize = 2048;
 
 /// What [`linear_cross_entropy`] returns.
 #[derive(Debug)]
@@ -41,12 +43,16 @@ pub fn linear_cross_entropy(
     if let Some(label) = labels.iter().find(|&&label| label as usize >= head.out_features()) {
         bail!("label {label} is not in the vocabulary of {}", head.out_features())
     }
-    let mut nll = 0.0;
+    let (mut nll, mut losses) = (0.0, Vec::new());
     let mut grads = Vec::new();
-    for (i, labels) in labels.chunks(CHUNK).enumerate() {
-        let rows = hidden.detach().narrow(0, i * CHUNK, labels.len())?.contiguous()?;
-        let (chunk_nll, dlogits) = chunk(&rows, head, labels, with_gradient)?;
-        nll += chunk_nll;
+    let size = if hidden.device().is_cuda() { CHUNK_ON_GPU } else { CHUNK };
+    for (i, labels) in labels.chunks(size).enumerate() {
+        let rows = hidden.detach().narrow(0, i * size, labels.len())?.contiguous()?;
+        let (chunk_loss, dlogits) = chunk(&rows, head, labels, with_gradient)?;
+        match chunk_loss {
+            Loss::Sum(sum) => nll += sum,
+            Loss::Rows(rows) => losses.push(rows),
+        }
         if let Some(dlogits) = dlogits {
             grads.push(head.backward(&dlogits)?);
         }
@@ -56,7 +62,20 @@ pub fn linear_cross_entropy(
         (true, false) => Some(Tensor::cat(&grads, 0)?),
         (true, true) => Some(hidden.detach().zeros_like()?),
     };
+    if !losses.is_empty() {
+        // Read at the end: the host waits for the device once.
+        let losses: Vec<f32> = Tensor::cat(&losses, 0)?.to_vec1()?;
+        nll += losses.into_iter().map(f64::from).sum::<f64>();
+    }
     Ok(CrossEntropy { nll, dhidden })
+}
+
+/// The losses of a chunk.
+enum Loss {
+    Sum(f64),
+    /// Each row's, f32, still on its device.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code))]
+    Rows(Tensor),
 }
 
 fn chunk(
@@ -64,12 +83,12 @@ fn chunk(
     head: &FrozenWeight,
     labels: &[u32],
     with_gradient: bool,
-) -> Result<(f64, Option<Tensor>)> {
+) -> Result<(Loss, Option<Tensor>)> {
     let logits = head.forward(rows)?;
     #[cfg(feature = "cuda")]
     if crate::cuda::takes(&[&logits]) {
-        let nll = crate::cuda::cross_entropy(&logits, labels, with_gradient)?;
-        return Ok((nll, with_gradient.then_some(logits)));
+        let losses = crate::cuda::cross_entropy(&logits, labels, with_gradient)?;
+        return Ok((Loss::Rows(losses), with_gradient.then_some(logits)));
     }
     if takes(&[rows, &logits]) {
         let mut values = logits.flatten_all()?.to_vec1::<f32>()?;
@@ -77,7 +96,7 @@ fn chunk(
         let dlogits = with_gradient
             .then(|| Tensor::from_vec(values, logits.shape(), rows.device()))
             .transpose()?;
-        return Ok((nll, dlogits));
+        return Ok((Loss::Sum(nll), dlogits));
     }
     let wide = if rows.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
     let labels = Tensor::new(labels, rows.device())?.unsqueeze(1)?; // [n, 1]
@@ -96,5 +115,5 @@ fn chunk(
     } else {
         None
     };
-    Ok((nll.iter().sum(), dlogits))
+    Ok((Loss::Sum(nll.iter().sum()), dlogits))
 }

@@ -194,8 +194,11 @@ impl FrozenWeight {
         x.detach().matmul(&self.to_tensor()?.t()?)
     }
 
-    /// `dy W` for `dy` `[T, out]`, untracked: `[T, in]`.
-    pub(crate) fn backward(&self, dy: &Tensor) -> Result<Tensor> {
+    /// The gradient of a layer's input, `dy W` for that of its result, `dy` `[T, out]`, outside every graph: `[T, in]`.
+    ///
+    /// # Errors
+    /// When shapes, types or devices do not fit.
+    pub fn backward(&self, dy: &Tensor) -> Result<Tensor> {
         if has_kernel(dy, self) && !reference() {
             return dy.detach().contiguous()?.apply_op1_no_bwd(&BaseBackward(self));
         }

@@ -33,18 +33,19 @@ mod swiglu;
 mod threads;
 
 pub use allocator::Allocator;
-pub use attention::{AttentionSpec, causal_attention};
+pub use attention::{Attended, AttentionSpec, causal_attention};
 pub use cpu::Dropout;
 pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
 #[cfg(feature = "cuda")]
-pub use cuda::open_cuda;
+pub use cuda::{free_memory, open_cuda};
 pub use dropout::{DropoutStream, Rows};
 pub use frozen::{FrozenWeight, LockedWeight};
 pub use frozen_linear::frozen_linear;
-pub use lora_linear::{LoraOperands, lora_linear};
+pub use fused::has_backward;
+pub use lora_linear::{LoraLinearGradients, LoraOperands, lora_linear, lora_linear_backward};
 pub use mapped::MappedFile;
-pub use norm::rms_norm;
-pub use rope::rope;
+pub use norm::{rms_norm, rms_norm_backward};
+pub use rope::{rope, rope_backward};
 pub use seed::seed;
-pub use swiglu::swiglu;
+pub use swiglu::{swiglu, swiglu_backward};
 pub use threads::start_threads;

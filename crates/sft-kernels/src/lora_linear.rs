@@ -9,6 +9,7 @@ use crate::{
     Dropout, FrozenWeight,
     base_product::{BaseProduct, frozen_bias},
     frozen_linear::as_rows,
+    fused::ready,
 };
 
 /// The trainable side of a LoRA linear layer.
@@ -42,32 +43,88 @@ pub fn lora_linear(
     lora: &LoraOperands<'_>,
 ) -> Result<Tensor> {
     let (rows, mut dims) = as_rows(x, w)?;
-    let (r, input) = lora.a.dims2()?;
-    if input != w.in_features() || lora.b.dims2()? != (w.out_features(), r) {
-        bail!(
-            "A {:?} and B {:?} do not fit a linear layer [{}, {}]",
-            lora.a.shape(),
-            lora.b.shape(),
-            w.out_features(),
-            w.in_features()
-        )
-    }
-    if let Some(dropout) = lora.dropout.filter(|dropout| dropout.rows() != rows.dims()[0]) {
-        bail!("a dropout of {} rows for an input {:?}", dropout.rows(), rows.shape())
-    }
-    let (a, b) = (lora.a.contiguous()?, lora.b.contiguous()?);
     let bias = bias.map(|bias| frozen_bias(bias, x, w)).transpose()?;
     dims.push(w.out_features());
-    #[cfg(feature = "cuda")]
-    if crate::cuda::lora_takes(&rows, &a, &b) {
-        let (w, scale) = (w.clone(), lora.scale);
-        let dropout = lora.dropout.as_ref();
-        let dropout = dropout.map(|d| crate::cuda::Rows::new(d, x.device())).transpose()?;
-        return rows.apply_op3(&a, &b, FusedLora { w, bias, scale, dropout })?.reshape(dims);
+    let (a, b) = (lora.a.contiguous()?, lora.b.contiguous()?);
+    let y = match Operation::new(&rows, w, bias, lora)? {
+        Operation::Composed(op) => rows.apply_op3(&a, &b, op),
+        #[cfg(feature = "cuda")]
+        Operation::Fused(op) => rows.apply_op3(&a, &b, op),
+    };
+    y?.reshape(dims)
+}
+
+/// What [`lora_linear_backward`] returns.
+#[derive(Debug)]
+pub struct LoraLinearGradients {
+    /// Of the input, `[T, in]`, if it was asked for.
+    pub dx: Option<Tensor>,
+    /// Of `A`, `[r, in]`.
+    pub da: Tensor,
+    /// Of `B`, `[out, r]`.
+    pub db: Tensor,
+}
+
+/// The gradients of [`lora_linear`] for that of its result, `dy` `[T, out]`, outside every graph; `x` is `[T, in]`.
+///
+/// # Errors
+/// When shapes, types or devices do not fit.
+pub fn lora_linear_backward(
+    x: &Tensor,
+    w: &FrozenWeight,
+    lora: &LoraOperands<'_>,
+    dy: &Tensor,
+    need_dx: bool,
+) -> Result<LoraLinearGradients> {
+    let ((tokens, _), dy_dims) = (x.dims2()?, dy.dims2()?);
+    if dy_dims != (tokens, w.out_features()) {
+        bail!("a gradient {:?} of {tokens} rows of {}", dy.shape(), w.out_features())
     }
-    let mask = lora.dropout.map(|dropout| dropout.mask(input, a.dtype(), x.device()));
-    let op = LoraLinear { w: w.clone(), bias, scale: lora.scale, mask: mask.transpose()? };
-    rows.apply_op3(&a, &b, op)?.reshape(dims)
+    let (x, a, b) = (ready(x)?, lora.a.contiguous()?, lora.b.contiguous()?);
+    match Operation::new(&x, w, None, lora)? {
+        Operation::Composed(op) => op.gradients([&x, &a, &b], dy, need_dx),
+        #[cfg(feature = "cuda")]
+        Operation::Fused(op) => op.gradients([&x, &a, &b], dy, need_dx),
+    }
+}
+
+/// The layer as an operation on rows, as their device has it.
+enum Operation {
+    Composed(LoraLinear),
+    #[cfg(feature = "cuda")]
+    Fused(FusedLora),
+}
+
+impl Operation {
+    fn new(
+        rows: &Tensor,
+        w: &FrozenWeight,
+        bias: Option<Tensor>,
+        lora: &LoraOperands<'_>,
+    ) -> Result<Self> {
+        let LoraOperands { a, b, scale, dropout } = *lora;
+        let (r, input) = a.dims2()?;
+        if input != w.in_features() || b.dims2()? != (w.out_features(), r) {
+            bail!(
+                "A {:?} and B {:?} do not fit a linear layer [{}, {}]",
+                a.shape(),
+                b.shape(),
+                w.out_features(),
+                w.in_features()
+            )
+        }
+        if let Some(dropout) = dropout.filter(|dropout| dropout.rows() != rows.dims()[0]) {
+            bail!("a dropout of {} rows for an input {:?}", dropout.rows(), rows.shape())
+        }
+        let w = w.clone();
+        #[cfg(feature = "cuda")]
+        if crate::cuda::lora_takes(rows, a, b) {
+            let dropout = dropout.map(|dropout| crate::cuda::Rows::new(&dropout, rows.device()));
+            return Ok(Self::Fused(FusedLora { w, bias, scale, dropout: dropout.transpose()? }));
+        }
+        let mask = dropout.map(|dropout| dropout.mask(input, a.dtype(), rows.device()));
+        Ok(Self::Composed(LoraLinear { w, bias, scale, mask: mask.transpose()? }))
+    }
 }
 
 /// As a composition of what every backend has.
@@ -134,6 +191,38 @@ impl LoraLinear {
             sum = sum.to_dtype(&y_layout, base)?;
         }
         Ok((sum, Shape::from((m, n))))
+    }
+
+    /// With `z = mask . x`, `u = z A^T` and `t = scale * dy B`:
+    /// `dA = t^T z`, `dB = scale * dy^T u`, `dx = dy W + mask . (t A)`.
+    fn gradients(
+        &self,
+        [x, a, b]: [&Tensor; 3],
+        dy: &Tensor,
+        need_dx: bool,
+    ) -> Result<LoraLinearGradients> {
+        let (x, a, b) = (x.detach(), a.detach(), b.detach());
+        let dy = dy.contiguous()?;
+        let wide = dy.to_dtype(a.dtype())?;
+        let masked = |t: Tensor| match &self.mask {
+            Some(mask) => t * mask,
+            None => Ok(t),
+        };
+        let z = masked(x.to_dtype(a.dtype())?)?; // [T, in]
+        let t = (wide.matmul(&b)? * self.scale)?; // [T, r]
+        let da = t.t()?.matmul(&z)?; // [r, in]
+        let u = (z.matmul(&a.t()?)? * self.scale)?; // [T, r]
+        drop(z);
+        let db = wide.t()?.matmul(&u)?; // [out, r]
+        let dx = if need_dx {
+            let through_base = self.w.backward(&dy)?; // [T, in]
+            let through_adapter = masked(t.matmul(&a)?)?;
+            let sum = (through_base.to_dtype(a.dtype())? + through_adapter)?;
+            Some(sum.to_dtype(x.dtype())?)
+        } else {
+            None
+        };
+        Ok(LoraLinearGradients { dx, da, db })
     }
 }
 
@@ -205,8 +294,6 @@ impl CustomOp3 for LoraLinear {
         backend_fwd!(self, Metal, (x, x_layout), (a, a_layout), (b, b_layout))
     }
 
-    /// With `z = mask . x`, `u = z A^T` and `t = scale * dy B`:
-    /// `dA = t^T z`, `dB = scale * dy^T u`, `dx = dy W + mask . (t A)`.
     fn bwd(
         &self,
         x: &Tensor,
@@ -215,29 +302,8 @@ impl CustomOp3 for LoraLinear {
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let need_dx = x.track_op();
-        let (x, a, b) = (x.detach(), a.detach(), b.detach());
-        let dy = dy.contiguous()?;
-        let wide = dy.to_dtype(a.dtype())?;
-        let masked = |t: Tensor| match &self.mask {
-            Some(mask) => t * mask,
-            None => Ok(t),
-        };
-        let z = masked(x.to_dtype(a.dtype())?)?; // [T, in]
-        let t = (wide.matmul(&b)? * self.scale)?; // [T, r]
-        let da = t.t()?.matmul(&z)?; // [r, in]
-        let u = (z.matmul(&a.t()?)? * self.scale)?; // [T, r]
-        drop(z);
-        let db = wide.t()?.matmul(&u)?; // [out, r]
-        let dx = if need_dx {
-            let through_base = self.w.backward(&dy)?; // [T, in]
-            let through_adapter = masked(t.matmul(&a)?)?;
-            let sum = (through_base.to_dtype(a.dtype())? + through_adapter)?;
-            Some(sum.to_dtype(x.dtype())?)
-        } else {
-            None
-        };
-        Ok((dx, Some(da), Some(db)))
+        let gradients = self.gradients([x, a, b], dy, x.track_op())?;
+        Ok((gradients.dx, Some(gradients.da), Some(gradients.db)))
     }
 }
 
@@ -249,6 +315,30 @@ struct FusedLora {
     bias: Option<Tensor>,
     scale: f64,
     dropout: Option<crate::cuda::Rows>,
+}
+
+#[cfg(feature = "cuda")]
+impl FusedLora {
+    fn gradients(
+        &self,
+        [x, a, b]: [&Tensor; 3],
+        dy: &Tensor,
+        need_dx: bool,
+    ) -> Result<LoraLinearGradients> {
+        use crate::cuda::{Adapter, Held};
+        let dy = ready(dy)?;
+        let dx = if need_dx { Some(self.w.backward(&dy)?) } else { None };
+        let (r, (a, b)) = (a.dims()[0], (Held::new(a), Held::new(b)));
+        let adapter = Adapter {
+            a: a.view()?,
+            b: b.view()?,
+            r,
+            scale: self.scale,
+            dropout: self.dropout.as_ref(),
+        };
+        let [da, db] = crate::cuda::lora_backward(x, &adapter, &dy, dx.as_ref())?;
+        Ok(LoraLinearGradients { dx, da, db })
+    }
 }
 
 #[cfg(feature = "cuda")]
@@ -305,18 +395,7 @@ impl CustomOp3 for FusedLora {
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        use crate::cuda::{Adapter, Held};
-        let dy = dy.contiguous()?;
-        let dx = if x.track_op() { Some(self.w.backward(&dy)?) } else { None };
-        let (r, (a, b)) = (a.dims()[0], (Held::new(a), Held::new(b)));
-        let adapter = Adapter {
-            a: a.view()?,
-            b: b.view()?,
-            r,
-            scale: self.scale,
-            dropout: self.dropout.as_ref(),
-        };
-        let [da, db] = crate::cuda::lora_backward(x, &adapter, &dy, dx.as_ref())?;
-        Ok((dx, Some(da), Some(db)))
+        let gradients = self.gradients([x, a, b], dy, x.track_op())?;
+        Ok((gradients.dx, Some(gradients.da), Some(gradients.db)))
     }
 }

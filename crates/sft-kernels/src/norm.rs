@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor
 
 use crate::{
     cpu::{self, Locked, locked::slice},
-    fused::fused,
+    fused::{fused, only_fused, ready},
 };
 
 /// `x / sqrt(mean(x^2) + eps) * weight` over the last dimension (Zhang and Sennrich, 2019).
@@ -27,6 +27,18 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     composed(x, weight, eps)
 }
 
+/// The gradient of `x` for that of [`rms_norm`]'s result, outside every graph.
+///
+/// # Errors
+/// When the tensors are not what [`crate::has_backward`] speaks of, or do not fit.
+pub fn rms_norm_backward(x: &Tensor, weight: &Tensor, eps: f64, dy: &Tensor) -> Result<Tensor> {
+    only_fused("rms_norm", &[x, weight, dy])?;
+    if weight.dims1()? != x.dim(D::Minus1)? || dy.shape() != x.shape() {
+        bail!("a norm of {:?}, input {:?}, gradient {:?}", weight.shape(), x.shape(), dy.shape())
+    }
+    RmsNorm { weight: weight.contiguous()?, eps }.gradient(x, dy)
+}
+
 /// In candle's operations, on every device and in every type.
 fn composed(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     let wide = if x.dtype() == DType::F64 { x.clone() } else { x.to_dtype(DType::F32)? };
@@ -38,6 +50,20 @@ fn composed(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 struct RmsNorm {
     weight: Tensor,
     eps: f64,
+}
+
+impl RmsNorm {
+    fn gradient(&self, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let dy = ready(dy)?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return crate::cuda::rms_norm_backward(x, &self.weight, self.eps, &dy);
+        }
+        let [x_values, weight, dy] = [x, &self.weight, &dy].map(Locked::new);
+        let (x_values, mut dx) = (x_values.values()?, vec![0.0; x.elem_count()]);
+        cpu::rms_norm_backward(x_values, weight.values()?, self.eps, dy.values()?, &mut dx);
+        Tensor::from_vec(dx, x.shape(), x.device())
+    }
 }
 
 impl CustomOp1 for RmsNorm {
@@ -58,14 +84,6 @@ impl CustomOp1 for RmsNorm {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let dy = dy.contiguous()?;
-        #[cfg(feature = "cuda")]
-        if x.device().is_cuda() {
-            return crate::cuda::rms_norm_backward(x, &self.weight, self.eps, &dy).map(Some);
-        }
-        let [x_values, weight, dy] = [x, &self.weight, &dy].map(Locked::new);
-        let (x_values, mut dx) = (x_values.values()?, vec![0.0; x.elem_count()]);
-        cpu::rms_norm_backward(x_values, weight.values()?, self.eps, dy.values()?, &mut dx);
-        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+        self.gradient(x, dy).map(Some)
     }
 }

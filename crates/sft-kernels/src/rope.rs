@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail}
 
 use crate::{
     cpu::{self, Locked, Turn, locked::slice},
-    fused::fused,
+    fused::{fused, only_fused, ready},
 };
 
 /// Rotates the halves of each head: `[x1 cos - x2 sin, x2 cos + x1 sin]` (Su et al., 2021, in the
@@ -19,14 +19,27 @@ use crate::{
 /// When shapes or devices do not fit.
 pub fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     if fused(&[x, cos, sin]) {
-        let (tokens, _, head_dim) = x.dims3()?;
-        if [cos, sin].iter().any(|table| table.dims() != [tokens, head_dim / 2]) {
-            bail!("angles {:?} for heads {:?}", cos.shape(), x.shape())
-        }
-        let [cos, sin] = [cos.contiguous()?, sin.contiguous()?];
-        return x.contiguous()?.apply_op1(Rope { cos, sin });
+        return x.contiguous()?.apply_op1(angled(x, cos, sin)?);
     }
     composed(x, cos, sin)
+}
+
+/// The gradient of `x` for that of [`rope`]'s result, outside every graph: a rotation back.
+///
+/// # Errors
+/// When the tensors are not what [`crate::has_backward`] speaks of, or do not fit.
+pub fn rope_backward(dy: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    only_fused("rope", &[dy, cos, sin])?;
+    angled(dy, cos, sin)?.gradient(dy)
+}
+
+/// The rotation of heads like those of `x`.
+fn angled(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Rope> {
+    let (tokens, _, head_dim) = x.dims3()?;
+    if [cos, sin].iter().any(|table| table.dims() != [tokens, head_dim / 2]) {
+        bail!("angles {:?} for heads {:?}", cos.shape(), x.shape())
+    }
+    Ok(Rope { cos: cos.contiguous()?, sin: sin.contiguous()? })
 }
 
 /// In candle's operations, on every device and in every type.
@@ -54,6 +67,17 @@ impl Rope {
         cpu::rope(&mut y, cos.values()?, sin.values()?, heads * head_dim, turn);
         Ok(y)
     }
+
+    /// A rotation back.
+    fn gradient(&self, dy: &Tensor) -> Result<Tensor> {
+        let dy = ready(dy)?;
+        #[cfg(feature = "cuda")]
+        if dy.device().is_cuda() {
+            return crate::cuda::rope_back(&dy, [&self.cos, &self.sin]);
+        }
+        let dx = self.turned(Locked::new(&dy).values()?, dy.shape(), Turn::Back)?;
+        Tensor::from_vec(dx, dy.shape(), dy.device())
+    }
 }
 
 impl CustomOp1 for Rope {
@@ -71,14 +95,7 @@ impl CustomOp1 for Rope {
         crate::cuda::rope(x, layout, [&self.cos, &self.sin])
     }
 
-    /// A rotation back.
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let dy = dy.contiguous()?;
-        #[cfg(feature = "cuda")]
-        if x.device().is_cuda() {
-            return crate::cuda::rope_back(&dy, [&self.cos, &self.sin]).map(Some);
-        }
-        let dx = self.turned(Locked::new(&dy).values()?, x.shape(), Turn::Back)?;
-        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+    fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        self.gradient(dy).map(Some)
     }
 }

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use crate::{
     cpu::{self, Locked, locked::slice},
-    fused::fused,
+    fused::{fused, only_fused, ready},
 };
 
 /// `silu(gate) * up` (Shazeer, 2020), differentiable in both.
@@ -21,6 +21,31 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
         return gate.contiguous()?.apply_op2(&up.contiguous()?, Swiglu);
     }
     gate.silu()? * up
+}
+
+/// The gradients of gate and input for that of [`swiglu`]'s result, outside every graph.
+///
+/// # Errors
+/// When the tensors are not what [`crate::has_backward`] speaks of, or do not fit.
+pub fn swiglu_backward(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result<[Tensor; 2]> {
+    only_fused("swiglu", &[gate, up, dy])?;
+    if gate.shape() != up.shape() || gate.shape() != dy.shape() {
+        bail!("a gate {:?}, input {:?}, gradient {:?}", gate.shape(), up.shape(), dy.shape())
+    }
+    gradients(gate, up, dy)
+}
+
+fn gradients(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result<[Tensor; 2]> {
+    let dy = ready(dy)?;
+    #[cfg(feature = "cuda")]
+    if gate.device().is_cuda() {
+        return crate::cuda::swiglu_backward(gate, up, &dy);
+    }
+    let owned = |x: &Tensor| Locked::new(x).values().map(<[f32]>::to_vec);
+    let (mut dgate, mut dup) = (owned(gate)?, owned(up)?);
+    cpu::swiglu_backward(&mut dgate, &mut dup, Locked::new(&dy).values()?);
+    let tensor = |values| Tensor::from_vec(values, gate.shape(), gate.device());
+    Ok([tensor(dgate)?, tensor(dup)?])
 }
 
 struct Swiglu;
@@ -61,16 +86,7 @@ impl CustomOp2 for Swiglu {
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        #[cfg(feature = "cuda")]
-        if gate.device().is_cuda() {
-            let [dgate, dup] = crate::cuda::swiglu_backward(gate, up, &dy)?;
-            return Ok((Some(dgate), Some(dup)));
-        }
-        let owned = |x: &Tensor| Locked::new(x).values().map(<[f32]>::to_vec);
-        let (mut dgate, mut dup) = (owned(gate)?, owned(up)?);
-        cpu::swiglu_backward(&mut dgate, &mut dup, Locked::new(&dy).values()?);
-        let tensor = |values| Tensor::from_vec(values, gate.shape(), gate.device()).map(Some);
-        Ok((tensor(dgate)?, tensor(dup)?))
+        let [dgate, dup] = gradients(gate, up, dy)?;
+        Ok((Some(dgate), Some(dup)))
     }
 }

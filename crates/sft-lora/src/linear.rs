@@ -3,7 +3,8 @@
 use candle_core::{DType, Module, Tensor, Var};
 use candle_nn::Linear;
 use sft_kernels::{
-    Dropout, DropoutStream, FrozenWeight, LoraOperands, Rows, frozen_linear, lora_linear, random,
+    Dropout, DropoutStream, FrozenWeight, LoraLinearGradients, LoraOperands, Rows, frozen_linear,
+    lora_linear, lora_linear_backward, random,
 };
 
 use crate::{LoraConfig, LoraError};
@@ -129,17 +130,54 @@ impl LoraLinear {
         x: &Tensor,
         dropout: Option<(DropoutStream, Rows<'_>)>,
     ) -> candle_core::Result<Tensor> {
+        self.apply(x, &self.a, &self.b, self.dropout_of(dropout)?)
+    }
+
+    /// [`Self::forward_train`] outside every graph: [`Self::backward`] gives its gradients.
+    ///
+    /// # Errors
+    /// While the adapter is merged, or when shapes do not fit.
+    pub fn forward_untracked(
+        &self,
+        x: &Tensor,
+        dropout: Option<(DropoutStream, Rows<'_>)>,
+    ) -> candle_core::Result<Tensor> {
+        self.apply(x, &self.a.detach(), &self.b.detach(), self.dropout_of(dropout)?)
+    }
+
+    /// The gradients of `x` `[T, in]` (if `need_dx`), `A` and `B` for that of the result, `dy` `[T, out]`, outside every
+    /// graph. The dropout is that of the forward pass.
+    ///
+    /// # Errors
+    /// While the adapter is merged, or when shapes do not fit.
+    pub fn backward(
+        &self,
+        x: &Tensor,
+        dy: &Tensor,
+        dropout: Option<(DropoutStream, Rows<'_>)>,
+        need_dx: bool,
+    ) -> candle_core::Result<LoraLinearGradients> {
+        let (a, b) = (self.a.detach(), self.b.detach());
+        let dropout = self.dropout_of(dropout)?;
+        let lora = LoraOperands { a: &a, b: &b, scale: self.scale, dropout };
+        lora_linear_backward(x, &self.base, &lora, dy, need_dx)
+    }
+
+    /// The dropout of a pass that trains.
+    fn dropout_of<'a>(
+        &self,
+        dropout: Option<(DropoutStream, Rows<'a>)>,
+    ) -> candle_core::Result<Option<Dropout<'a>>> {
         if self.is_merged() {
             let module = self.module.clone();
             return Err(candle_core::Error::wrap(LoraError::AlreadyMerged { module }));
         }
-        let dropout = match dropout {
+        match dropout {
             Some((stream, rows)) if self.dropout > 0.0 => {
-                Some(Dropout::new(stream, &self.module, rows, self.dropout)?)
+                Dropout::new(stream, &self.module, rows, self.dropout).map(Some)
             }
-            _ => None,
-        };
-        self.apply(x, &self.a, &self.b, dropout)
+            _ => Ok(None),
+        }
     }
 
     /// `x` `[..., in]` to `[..., out]`, without dropout and with `A` and `B` outside the graph. A

@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor, Var};
 use sft_kernels::{Rows, cpu::on_pool, frozen_linear, linear_cross_entropy, seed};
 
 use crate::{
-    Decoder, Gradients, LossSum, ModelError, Packed, Result, TrainPass,
+    Decoder, Gradients, LossSum, ModelError, Packed, Passes, Result, TrainPass,
     block::{Block, Context},
     packed::check_rows,
     projection::Mode,
@@ -46,6 +46,9 @@ impl Decoder {
         let mut x = self.embed(input.ids)?; // [T, D]
         for block in below {
             x = block.apply(&x, &ctx)?;
+        }
+        if self.passes() == Passes::Tensors {
+            return self.chain_on_tensors(x, chain, &ctx, targets, pass, grads);
         }
         let mut saved = Vec::with_capacity(chain.len());
         for (i, block) in chain.iter().enumerate() {
@@ -130,7 +133,7 @@ impl Decoder {
         Ok((LossSum { nll: ce.nll, targets: labels.len() }, dhidden))
     }
 
-    fn select(&self, hidden: &Tensor, rows: &[u32]) -> Result<Tensor> {
+    pub(crate) fn select(&self, hidden: &Tensor, rows: &[u32]) -> Result<Tensor> {
         check_rows(rows, hidden.dims()[0])?;
         Ok(hidden.index_select(&Tensor::new(rows, self.device())?, 0)?)
     }

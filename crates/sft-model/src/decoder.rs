@@ -53,7 +53,19 @@ pub struct Decoder {
     pub(crate) buffers: Buffers,
     lora: Option<LoraConfig>,
     lora_enabled: bool,
-    reference: bool,
+    /// What was asked for.
+    passes: Passes,
+}
+
+/// How a model's passes are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passes {
+    /// By hand on slices, where the model is on the CPU with f32 activations, else as `Tensors`.
+    Fast,
+    /// By hand on tensors, where every operation has a backward of its own, else as `Autograd`.
+    Tensors,
+    /// Through candle's autograd, operation by operation: slow, and what the others are compared with.
+    Autograd,
 }
 
 impl Decoder {
@@ -129,7 +141,7 @@ impl Decoder {
             buffers: Buffers::default(),
             lora: None,
             lora_enabled: true,
-            reference: reference(),
+            passes: if reference() { Passes::Autograd } else { Passes::Fast },
         })
     }
 
@@ -397,15 +409,21 @@ impl Decoder {
         names.into_iter().map(str::to_owned).collect()
     }
 
-    /// Whether everything is to be computed through candle's autograd, operation by operation: slow,
-    /// and what the hand-written passes of the CPU are compared with. `SFT_KERNELS=reference` starts
-    /// so.
-    pub fn set_reference(&mut self, reference: bool) {
-        self.reference = reference;
+    /// How the passes are to be computed: [`Passes::Fast`] at first, and with `SFT_KERNELS=reference`
+    /// [`Passes::Autograd`].
+    pub fn set_passes(&mut self, passes: Passes) {
+        self.passes = passes;
     }
 
-    pub(crate) fn is_reference(&self) -> bool {
-        self.reference
+    /// How the passes are computed.
+    pub(crate) fn passes(&self) -> Passes {
+        let on_slices = self.device.is_cpu() && self.activation_dtype() == DType::F32;
+        match self.passes {
+            _ if self.has_fault() => Passes::Autograd,
+            Passes::Fast if on_slices => Passes::Fast,
+            Passes::Fast | Passes::Tensors if self.on_tensors() => Passes::Tensors,
+            _ => Passes::Autograd,
+        }
     }
 
     /// Whether a test has planted a defect: only the passes through autograd have it.

@@ -10,6 +10,7 @@ mod cache;
 mod chain;
 mod config;
 mod decoder;
+mod device;
 mod dir;
 mod error;
 #[cfg(feature = "planted-faults")]
@@ -36,7 +37,7 @@ mod weights;
 
 pub use cache::{CachedInput, KvCache};
 pub use config::{ModelConfig, RopeConfig, RopeScaling};
-pub use decoder::Decoder;
+pub use decoder::{Decoder, Passes};
 pub use dir::ModelDir;
 pub use error::ModelError;
 #[cfg(feature = "planted-faults")]

@@ -1,8 +1,10 @@
 //! One linear layer of a block: frozen, or frozen with an adapter.
 
 use candle_core::{Result, Tensor, Var};
-use sft_kernels::{DropoutStream, FrozenWeight, Rows, frozen_linear};
+use sft_kernels::{DropoutStream, FrozenWeight, LoraLinearGradients, Rows, frozen_linear};
 use sft_lora::LoraLinear;
+
+use crate::Gradients;
 
 /// What a forward pass is for.
 #[derive(Clone, Copy)]
@@ -69,6 +71,36 @@ impl Projection {
             (Self::Lora(layer), Mode::Eval) => layer.forward_eval(x),
             (Self::Lora(layer), Mode::Base) => layer.forward_base(x),
             (Self::Lora(layer), Mode::Train(dropout)) => layer.forward_train(x, dropout),
+        }
+    }
+
+    /// [`Self::forward`] outside every graph.
+    pub(crate) fn forward_untracked(&self, x: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
+        match (self, mode) {
+            (Self::Lora(layer), Mode::Train(dropout)) => layer.forward_untracked(x, dropout),
+            _ => self.forward(x, mode),
+        }
+    }
+
+    /// The gradient of `x` `[T, in]`, if `need_dx`, for that of the result; those of the adapter are added to `grads`.
+    pub(crate) fn backward(
+        &self,
+        x: &Tensor,
+        dy: &Tensor,
+        mode: Mode<'_>,
+        need_dx: bool,
+        grads: &mut Gradients,
+    ) -> crate::Result<Option<Tensor>> {
+        match (self, mode) {
+            (Self::Lora(layer), Mode::Train(dropout)) => {
+                let LoraLinearGradients { dx, da, db } = layer.backward(x, dy, dropout, need_dx)?;
+                for ((name, _), gradient) in layer.parameters().into_iter().zip([da, db]) {
+                    grads.add(name, &gradient)?;
+                }
+                Ok(dx)
+            }
+            _ if need_dx => Ok(Some(self.weight().backward(dy)?)),
+            _ => Ok(None),
         }
     }
 }

@@ -59,6 +59,16 @@ impl DeviceChoice {
     }
 }
 
+/// Bytes of memory that a device of its own memory has free; none where nobody says.
+pub fn free_memory(device: &Device) -> Option<u64> {
+    #[cfg(feature = "cuda")]
+    if device.is_cuda() {
+        return sft_kernels::free_memory(device).ok();
+    }
+    let _ = device;
+    None
+}
+
 #[cfg(feature = "cuda")]
 use sft_kernels::open_cuda;
 

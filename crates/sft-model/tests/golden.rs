@@ -16,7 +16,8 @@ use sft_lora::{
     peft::{PeftAdapter, load_adapter},
 };
 use sft_model::{
-    CachedInput, Decoder, Gradients, ModelDir, Packed, Recompute, TrainPass, runtime::DeviceChoice,
+    CachedInput, Decoder, Gradients, ModelDir, Packed, Passes, Recompute, TrainPass,
+    runtime::DeviceChoice,
 };
 
 const ARCHITECTURES: [&str; 7] =
@@ -345,8 +346,8 @@ fn the_passes_written_by_hand_are_those_of_autograd() {
             batch.targets = targets;
             for dropout in [None, Some(DropoutStream { seed: 3, step: 5 })] {
                 let pass = TrainPass { dropout, recompute: Recompute::None };
-                let mut run = |reference: bool| {
-                    decoder.set_reference(reference);
+                let mut run = |passes: Passes| {
+                    decoder.set_passes(passes);
                     let mut gradients = Gradients::default();
                     let (input, targets) = (batch.packed(), &batch.targets);
                     let loss =
@@ -354,19 +355,22 @@ fn the_passes_written_by_hand_are_those_of_autograd() {
                     let evaluated = decoder.loss(&input, targets).unwrap();
                     (loss.nll, evaluated.nll, decoder.logits(&input, None).unwrap(), gradients)
                 };
-                let (fast, exact) = (run(false), run(true));
-                let what = format!("{} {:?}", golden.name, batch.targets);
-                assert!((fast.0 / exact.0 - 1.0).abs() < 1e-6, "{what}: {} {}", fast.0, exact.0);
-                assert!((fast.1 / exact.1 - 1.0).abs() < 1e-6, "{what}: {} {}", fast.1, exact.1);
-                assert_within(&what, &fast.2, &exact.2, 1e-4);
-                let names = |gradients: &Gradients| -> Vec<String> {
-                    gradients.iter().map(|(name, _)| name.to_owned()).collect()
-                };
-                assert_eq!(names(&fast.3), names(&exact.3));
-                for (name, gradient) in exact.3.iter() {
-                    let what = format!("{what}: {name}");
-                    // Sums in f32 in another order, of few rows and small gradients.
-                    assert_near_by_norm(&what, fast.3.get(name).unwrap(), gradient, 5e-5);
+                let exact = run(Passes::Autograd);
+                for passes in [Passes::Fast, Passes::Tensors] {
+                    let fast = run(passes);
+                    let what = format!("{} {passes:?} {:?}", golden.name, batch.targets);
+                    assert!((fast.0 / exact.0 - 1.0).abs() < 1e-6, "{what}: {} {}", fast.0, exact.0);
+                    assert!((fast.1 / exact.1 - 1.0).abs() < 1e-6, "{what}: {} {}", fast.1, exact.1);
+                    assert_within(&what, &fast.2, &exact.2, 1e-4);
+                    let names = |gradients: &Gradients| -> Vec<String> {
+                        gradients.iter().map(|(name, _)| name.to_owned()).collect()
+                    };
+                    assert_eq!(names(&fast.3), names(&exact.3));
+                    for (name, gradient) in exact.3.iter() {
+                        let what = format!("{what}: {name}");
+                        // Sums in f32 in another order, of few rows and small gradients.
+                        assert_near_by_norm(&what, fast.3.get(name).unwrap(), gradient, 5e-5);
+                    }
                 }
             }
         }
@@ -375,8 +379,9 @@ fn the_passes_written_by_hand_are_those_of_autograd() {
 
 #[test]
 fn recomputation_changes_no_bit_of_a_gradient() {
-    for golden in ARCHITECTURES.map(Golden::read) {
-        let decoder = golden.tuned_with_dropout(0.1);
+    for (golden, passes) in on_every_path() {
+        let mut decoder = golden.tuned_with_dropout(0.1);
+        decoder.set_passes(passes);
         let plain = golden.batch.gradients(&decoder, &NO_DROPOUT);
         for dropout in [None, Some(DropoutStream { seed: 42, step: 7 })] {
             let kept = golden
@@ -419,18 +424,21 @@ fn a_fresh_adapter_changes_no_bit_and_b_learns_first() {
     }
 }
 
-/// Every architecture, through the passes written by hand and through candle's operations.
-fn on_both_paths() -> impl Iterator<Item = (Golden, bool)> {
-    ARCHITECTURES.into_iter().flat_map(|name| [false, true].map(|way| (Golden::read(name), way)))
+/// How a model's passes may be computed.
+const PASSES: [Passes; 3] = [Passes::Fast, Passes::Tensors, Passes::Autograd];
+
+/// Every architecture, through every form of the passes.
+fn on_every_path() -> impl Iterator<Item = (Golden, Passes)> {
+    ARCHITECTURES.into_iter().flat_map(|name| PASSES.map(|passes| (Golden::read(name), passes)))
 }
 
 /// Three sequences grow in a shared cache: prompts of uneven length together, then a chunk, then token by token while the
 /// shorter ones drop out. Each returned row is the row that the whole forward pass has there.
 #[test]
 fn a_cached_forward_is_the_whole_forward() {
-    for (golden, reference) in on_both_paths() {
+    for (golden, passes) in on_every_path() {
         let mut decoder = golden.tuned();
-        decoder.set_reference(reference);
+        decoder.set_passes(passes);
         let mut cache = decoder.new_cache(3);
         let slots = [2, 0, 1];
         let mut done = [0_usize; 3];
@@ -474,9 +482,9 @@ fn a_cached_forward_is_the_whole_forward() {
 /// Continuations of uneven length, an empty one among them, of prefixes of one token and of several.
 #[test]
 fn continuations_of_one_prefix_have_the_losses_that_they_have_alone() {
-    for (golden, reference) in on_both_paths() {
+    for (golden, passes) in on_every_path() {
         let mut decoder = golden.tuned();
-        decoder.set_reference(reference);
+        decoder.set_passes(passes);
         let ids = &golden.batch.ids[golden.batch.rows(0)];
         for prefix in [1, 5] {
             let (prefix, rest) = ids.split_at(prefix);
@@ -512,9 +520,9 @@ fn continuations_of_one_prefix_have_the_losses_that_they_have_alone() {
 
 #[test]
 fn greedy_tokens_from_the_cache() {
-    for (golden, reference) in on_both_paths() {
+    for (golden, passes) in on_every_path() {
         let mut decoder = golden.tuned();
-        decoder.set_reference(reference);
+        decoder.set_passes(passes);
         let expected = golden.integers("greedy.tokens");
         assert_eq!(expected.len(), 50);
         let mut cache = decoder.new_cache(1);
@@ -538,9 +546,9 @@ fn greedy_tokens_from_the_cache() {
 /// both are the whole forward pass.
 #[test]
 fn a_cache_grows_and_is_cleared() {
-    for (golden, reference) in on_both_paths().take(8) {
+    for (golden, passes) in on_every_path().take(12) {
         let mut decoder = golden.tuned();
-        decoder.set_reference(reference);
+        decoder.set_passes(passes);
         let ids: Vec<Vec<u32>> =
             [150, 145].map(|n| (0..n).map(|i| (i * i + 7 * n) % 60 + 3).collect()).into();
         let run = |chosen: &[usize]| {
@@ -568,7 +576,7 @@ fn a_cache_grows_and_is_cleared() {
         let whole = decoder.logits(&whole.packed(), None).unwrap();
         let mut at = 0;
         for (both, one) in together.iter().zip(&alone) {
-            let what = format!("{} {reference}: {at}", golden.name);
+            let what = format!("{} {passes:?}: {at}", golden.name);
             assert_within(&what, &both.narrow(0, 1, 1).unwrap(), one, 1e-5);
             at += if at == 40 { 5 } else { 1 };
             assert_within(&what, one, &whole.narrow(0, at - 1, 1).unwrap(), 1e-4);

@@ -8,7 +8,7 @@ use std::{collections::HashMap, fs, path::Path};
 use candle_core::{DType, Device, Tensor, safetensors};
 use sft_kernels::matmul::Quantised;
 use sft_lora::peft::load_adapter;
-use sft_model::{Decoder, Gradients, ModelDir, Packed, Recompute, TrainPass, runtime::Quantize};
+use sft_model::{Decoder, Gradients, ModelDir, Packed, Passes, Recompute, TrainPass, runtime::Quantize};
 
 use norms::{gap, values};
 
@@ -92,10 +92,10 @@ fn logits_losses_and_gradients_are_those_of_the_dequantised_weights() {
             }
 
             // The graph of candle's operations sees the same weights, but rounds no activations.
-            few_bits.set_reference(true);
+            few_bits.set_passes(Passes::Autograd);
             let off = gap(&few_bits.logits(&input, None).unwrap(), &unmerged);
             assert!(off < 2e-2, "{name} {quantize}: the reference is off by {off:e}");
-            few_bits.set_reference(false);
+            few_bits.set_passes(Passes::Fast);
 
             few_bits.merge_lora().unwrap();
             let off = gap(&few_bits.logits(&input, None).unwrap(), &unmerged);

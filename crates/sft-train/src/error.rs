@@ -30,6 +30,8 @@ pub(crate) enum CliError {
         "training takes {needed}, more than {budget}, even with activations computed again; {remedy}"
     )]
     Memory { needed: String, budget: String, remedy: String },
+    #[error("the GPU's memory is full; {remedy}")]
+    DeviceFull { remedy: String, source: Box<CliError> },
     #[error("fold {fold} of {folds} has no row that fits into --max_length; give fewer folds")]
     EmptyFold { fold: usize, folds: usize },
     #[error("--suggest compares by the validation loss: give --val_csv, or a --val_split above 0")]
@@ -101,14 +103,22 @@ pub(crate) fn one_line(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    if line.contains("CUDA_ERROR_OUT_OF_MEMORY") {
-        line += GPU_MEMORY;
+    if is_full(&line) && !line.contains(FULL) {
+        line = format!("{line}; {FULL}{GPU_MEMORY}");
     }
     line
 }
 
+/// Whether an error's line says that a GPU's memory is full, in the driver's words.
+pub(crate) fn is_full(line: &str) -> bool {
+    line.contains("CUDA_ERROR_OUT_OF_MEMORY")
+}
+
+/// How we say it.
+const FULL: &str = "the GPU's memory is full";
+
 /// What helps when a GPU's memory is full; the driver's words do not say it.
-const GPU_MEMORY: &str = "; the GPU's memory is full: add --gradient_checkpointing, halve --batch_size and double \
+const GPU_MEMORY: &str = ": add --gradient_checkpointing, halve --batch_size and double \
      --gradient_accumulation_steps (the same training), or shorten examples with --max_length";
 
 /// A message as one line. Under RUST_BACKTRACE candle puts stack frames (`  0: ...`) below its messages.
@@ -138,6 +148,11 @@ mod tests {
             std::io::Error::other("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")");
         let error = CliError::ConfigRead { path: "run.toml".into(), source };
         assert!(one_line(&error).ends_with("--max_length"));
+        let remedy = "what would fit: --batch_size 2".to_owned();
+        let error = CliError::DeviceFull { remedy, source: Box::new(error) };
+        let line = one_line(&error);
+        assert!(line.starts_with("the GPU's memory is full; what would fit: --batch_size 2: "));
+        assert!(!line.contains("--max_length"), "{line}");
     }
 
     #[test]

@@ -7,11 +7,11 @@ use candle_core::{DType, Device};
 use sft_dataset::Example;
 use sft_model::ModelDir;
 use sft_model::memory::{MemoryPlan, TrainingShape, is_predictable};
-use sft_model::runtime::Quantize;
+use sft_model::runtime::{Quantize, free_memory};
 use sft_trainer::largest_batch;
 
 use crate::console;
-use crate::error::CliError;
+use crate::error::{CliError, is_full, one_line};
 use crate::resolve::Settings;
 
 mod system;
@@ -51,6 +51,8 @@ impl FromStr for MemorySize {
 pub(crate) struct Planned {
     pub(crate) plan: MemoryPlan,
     budget: Option<Budget>,
+    /// What takes less, for when a device runs full all the same.
+    rescue: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +63,7 @@ struct Budget {
 }
 
 /// Plans a run on `examples`, before any weight is read. None where nothing can be predicted: on
-/// other devices than the CPU.
+/// other devices than the CPU and those of CUDA.
 ///
 /// # Errors
 /// When the run does not fit, whatever is computed again.
@@ -75,21 +77,37 @@ pub(crate) fn plan(
     let given = settings.memory_budget;
     if !is_predictable(device) || examples.is_empty() {
         if given.is_some() {
-            console::note("memory_budget has no effect: only a run on the CPU is planned");
+            console::note("memory_budget has no effect: only a run on the CPU or on CUDA is planned");
         }
         return Ok(None);
     }
     let process = system::resident();
-    let run = Run { settings, folder, examples, process };
+    let on_device = !device.is_cpu();
+    let run = Run { settings, folder, examples, process, on_device };
+    let free = || {
+        if on_device { free_memory(device) } else { system::free().map(|free| free + process) }
+    };
     let budget = match given {
         Some(MemorySize(bytes)) => Some(Budget { bytes, given: true }),
-        None => system::free().map(|free| Budget { bytes: free + process, given: false }),
+        None => free().map(|bytes| Budget { bytes, given: false }),
     };
     let base = Base { flag: "", dtype, quantize: settings.quantize };
     let shape = run.shape(base, settings.train.batch_size)?;
     let all = settings.train.gradient_checkpointing;
     if let Some(plan) = shape.plan(budget.map_or(u64::MAX, |budget| budget.bytes), all) {
-        return Ok(Some(Planned { plan, budget }));
+        let rescue = on_device.then(|| run.rescue(base, &plan)).transpose()?;
+        return Ok(Some(Planned { plan, budget, rescue }));
+    }
+    if on_device && given.is_none() {
+        // The prediction errs on the large side there: the device has the last word.
+        let plan = shape.plan_of(shape.blocks());
+        let rescue = run.rescue(base, &plan)?;
+        console::warning(format_args!(
+            "training may take {}, more than the {} that the GPU has free, even with activations computed again; {rescue}",
+            gb(plan.estimate.peak()),
+            gb(budget.map_or(0, |budget| budget.bytes))
+        ));
+        return Ok(Some(Planned { plan, budget, rescue: Some(rescue) }));
     }
     let budget = budget.map_or(0, |budget| budget.bytes);
     Err(CliError::Memory {
@@ -104,6 +122,16 @@ pub(crate) fn plan(
 }
 
 impl Planned {
+    /// The error of a run as it went, with what takes less memory where a device's was full.
+    pub(crate) fn explain(&self, error: CliError) -> CliError {
+        match &self.rescue {
+            Some(remedy) if is_full(&one_line(&error)) => {
+                CliError::DeviceFull { remedy: remedy.clone(), source: Box::new(error) }
+            }
+            _ => error,
+        }
+    }
+
     /// One line for the settings.
     pub(crate) fn line(&self) -> String {
         let MemoryPlan { recomputed, blocks, estimate } = self.plan;
@@ -134,12 +162,16 @@ impl Planned {
     }
 }
 
+/// Of a plan that a device could not hold: a plan of this size should do.
+const SHARE_THAT_FITS: f64 = 0.85;
+
 /// What a run's size is computed from.
 struct Run<'a> {
     settings: &'a Settings,
     folder: &'a ModelDir,
     examples: &'a [Example],
     process: u64,
+    on_device: bool,
 }
 
 /// A way of holding the base, and the flag that asks for it.
@@ -158,7 +190,17 @@ impl Run<'_> {
         let batch = largest_batch(self.examples, batch_size);
         let mut shape = TrainingShape::new(config, lora, weights, batch)?;
         shape.process = self.process;
+        shape.on_device = self.on_device;
         Ok(shape)
+    }
+
+    /// What takes less than a plan that a device could not hold, by more than the prediction may be wrong.
+    fn rescue(&self, base: Base, plan: &MemoryPlan) -> Result<String, CliError> {
+        let less = self.remedy(base, (plan.estimate.peak() as f64 * SHARE_THAT_FITS) as u64)?;
+        if plan.recomputed == plan.blocks {
+            return Ok(less);
+        }
+        Ok(format!("--gradient_checkpointing takes less; {less}"))
     }
 
     /// What would fit.
@@ -168,7 +210,9 @@ impl Run<'_> {
             Base { flag: "--quantize nf4", dtype: DType::BF16, quantize: Some(Quantize::Nf4) },
         ];
         let size = |base: Base| (base.quantize.is_none(), base.dtype.size_in_bytes());
-        let smaller = smaller.into_iter().filter(|other| size(*other) < size(base));
+        let possible = |other: &Base| !(self.on_device && other.quantize.is_some());
+        let smaller =
+            smaller.into_iter().filter(|other| size(*other) < size(base) && possible(other));
         let mut remedies: Vec<String> = self.smaller_batch(base, budget)?.into_iter().collect();
         for base in smaller.clone() {
             let bytes = self.least(base, self.settings.train.batch_size)?;

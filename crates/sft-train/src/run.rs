@@ -119,7 +119,11 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     say(report::settings(&settings.entries, memory.as_ref()))?;
     say(report::data(&rows, &train, &val))?;
     rows.notes.iter().for_each(console::note);
-    let mut model = adapted_model(&settings, &folder, dtype, &device)?;
+    let explain = |error: CliError| match &memory {
+        Some(memory) => memory.explain(error),
+        None => error,
+    };
+    let mut model = adapted_model(&settings, &folder, dtype, &device).map_err(explain)?;
     say(report::model(&model))?;
     let plan = Plan::new(&settings.train, train.examples.len());
     if !trials {
@@ -168,7 +172,7 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
             val: val.examples,
             files,
             stop_ids: folder.stop_ids(),
-            plan: memory.map(|memory| memory.plan),
+            plan: memory.as_ref().map(|memory| memory.plan),
             stop,
         };
         return match (folds, budget) {
@@ -182,7 +186,7 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
     let ending = Ending::new(&settings, rows, &train, &val, tokenizer, folder.stop_ids());
     let mut trainer =
         Trainer::new(settings.train.clone(), model, train.examples, val.examples, files)?;
-    if let Some(memory) = memory {
+    if let Some(memory) = &memory {
         trainer.follow(memory.plan);
     }
     if allow_changes {
@@ -201,7 +205,7 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
         tracing::debug!(run = %run.display(), "the run failed");
         how_to_go_on(&settings.output_dir);
     }
-    let outcome = outcome?;
+    let outcome = outcome.map_err(|error| explain(error.into()))?;
     let code = finish(&outcome, &settings.output_dir);
     if let Some(dir) = ending.directory(&outcome) {
         ending.finish(trainer, &dir, matches!(outcome, Outcome::Completed { .. }), &stop);

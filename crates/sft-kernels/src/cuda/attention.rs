@@ -4,7 +4,7 @@ use candle_core::{
     CudaDevice, CudaStorage, D, DType, Layout, Result, Shape, Tensor, backend::BackendStorage,
 };
 
-use super::{Held, View, empty, run, takes, tensor};
+use super::{Held, View, empty, run, takes, tensor, uploads::uploaded};
 use crate::{
     cpu::AttentionShape,
     launch::{self, Borders, MOST_HEAD_DIM},
@@ -55,7 +55,7 @@ pub(crate) fn attention(
 fn upload(shape: &AttentionShape, device: &CudaDevice) -> Result<[Tensor; 2]> {
     let device = candle_core::Device::Cuda(device.clone());
     let [q, k] = shape.borders();
-    Ok([Tensor::new(q, &device)?, Tensor::new(k, &device)?])
+    Ok([uploaded(q, &device)?, uploaded(k, &device)?])
 }
 
 /// Gradients of queries, keys and values.

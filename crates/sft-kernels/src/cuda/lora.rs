@@ -4,7 +4,7 @@ use candle_core::{
     CudaDevice, CudaStorage, DType, Device, Layout, Result, Tensor, backend::BackendStorage,
 };
 
-use super::{Held, View, empty, run, takes, tensor};
+use super::{Held, View, empty, run, takes, tensor, uploads::uploaded};
 use crate::{
     cpu::Dropout,
     launch::{self, DropoutArgs, Low},
@@ -26,11 +26,9 @@ pub(crate) struct Rows {
 
 impl Rows {
     pub(crate) fn new(dropout: &Dropout<'_>, device: &Device) -> Result<Self> {
-        let counters = dropout.counters();
+        let counters = uploaded(&dropout.counters().concat(), device)?;
         let (key, threshold, keep) = dropout.bits();
         let threshold = u32::try_from(threshold).unwrap_or(u32::MAX);
-        let shape = (counters.len(), 3);
-        let counters = Tensor::from_vec(counters.concat(), shape, device)?;
         Ok(Self { counters, key, threshold, keep })
     }
 }

@@ -5,6 +5,7 @@ mod attention;
 mod lora;
 mod open;
 mod rows;
+mod uploads;
 
 use candle_core::{
     CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor,
@@ -19,7 +20,7 @@ use candle_core::{
 
 pub(crate) use attention::{Attended, attention, attention_backward, attention_takes};
 pub(crate) use lora::{Adapter, Rows, lora, lora_backward, lora_takes};
-pub use open::open_cuda;
+pub use open::{free_memory, open_cuda};
 pub(crate) use rows::{
     cross_entropy, rms_norm, rms_norm_backward, rope, rope_back, swiglu, swiglu_backward,
 };
@@ -36,10 +37,13 @@ const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 /// Shared memory that a block may have without asking.
 const SHARED: u32 = 48 << 10;
 
-/// Whether the kernels take these tensors: of one type, on a GPU, their rows read four numbers at a time.
+/// Whether the kernels take these tensors: of one type, on a GPU, their rows read four numbers at a time, from an even start.
 pub(crate) fn takes(tensors: &[&Tensor]) -> bool {
     let kind = |tensor: &&Tensor| Kind::of(tensor.dtype()).filter(|_| tensor.device().is_cuda());
-    let even = |tensor: &&Tensor| tensor.dims().last().is_some_and(|width| width % 4 == 0);
+    let even = |tensor: &&Tensor| {
+        let width = tensor.dims().last().copied().unwrap_or(1);
+        width.is_multiple_of(4) && tensor.layout().start_offset().is_multiple_of(4)
+    };
     let first = tensors.first().and_then(kind);
     first.is_some()
         && tensors.iter().all(|tensor| kind(tensor) == first && even(tensor))

@@ -1,7 +1,7 @@
 //! Opening a device.
 
 use candle_core::{
-    Device, Result,
+    Device, Result, bail,
     cuda_backend::{
         WrapErr,
         cudarc::driver::{result, sys},
@@ -33,4 +33,16 @@ pub fn open_cuda(ordinal: usize) -> Result<Device> {
             .w()?;
     }
     Ok(device)
+}
+
+/// Bytes of memory that a CUDA device has free.
+///
+/// # Errors
+/// When the device is another, or the driver does not say.
+pub fn free_memory(device: &Device) -> Result<u64> {
+    if !device.is_cuda() {
+        bail!("{device:?} has no memory of its own")
+    }
+    let (free, _total) = device.as_cuda_device()?.cuda_stream().context().mem_get_info().w()?;
+    Ok(free as u64)
 }

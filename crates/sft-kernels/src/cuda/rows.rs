@@ -92,9 +92,9 @@ pub(crate) fn swiglu_backward(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result
     Ok([tensor(dgate, gate.shape()), tensor(dup, gate.shape())])
 }
 
-/// The sum of the rows' losses. Where the gradient is asked for, `logits` `[n, V]`, which must be nobody else's,
+/// The losses of the rows, f32 `[n]`. Where the gradient is asked for, `logits` `[n, V]`, which must be nobody else's,
 /// become it.
-pub(crate) fn cross_entropy(logits: &Tensor, labels: &[u32], with_gradient: bool) -> Result<f64> {
+pub(crate) fn cross_entropy(logits: &Tensor, labels: &[u32], with_gradient: bool) -> Result<Tensor> {
     let (count, vocab) = logits.dims2()?;
     let device = logits.device().as_cuda_device()?;
     let labels = Tensor::new(labels, logits.device())?;
@@ -105,6 +105,5 @@ pub(crate) fn cross_entropy(logits: &Tensor, labels: &[u32], with_gradient: bool
         let buffers = [view, labels.view()?, View::whole(&nll)];
         run(device, launch::cross_entropy(view.kind()?, buffers, count, vocab, with_gradient))?;
     }
-    let nll: Vec<f32> = tensor(nll, count).to_vec1()?;
-    Ok(nll.into_iter().map(f64::from).sum())
+    Ok(tensor(nll, count))
 }

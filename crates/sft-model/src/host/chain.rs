@@ -14,7 +14,7 @@ use super::{
     span::{Pass, Span, Tail},
 };
 use crate::{
-    Decoder, Gradients, LossSum, ModelError, Packed, Result, TrainPass,
+    Decoder, Gradients, LossSum, ModelError, Packed, Passes, Result, TrainPass,
     block::Block,
     memory::{BatchShape, HEAD_ROWS},
     packed::check_rows,
@@ -24,10 +24,7 @@ use crate::{
 impl Decoder {
     /// Whether the slices' functions compute this model.
     pub(crate) fn on_host(&self) -> bool {
-        self.device().is_cpu()
-            && self.activation_dtype() == DType::F32
-            && !self.is_reference()
-            && !self.has_fault()
+        self.passes() == Passes::Fast
     }
 
     /// Makes room on the CPU for batches of up to this size. Without it the passes make room as batches

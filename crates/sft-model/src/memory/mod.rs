@@ -1,8 +1,9 @@
-//! How much memory a training run on the CPU takes, before any weight is read.
+//! How much memory a training run takes, before any weight is read: the program's on the CPU, a CUDA device's on it.
 //!
 //! The activations are found by walking through a pass as the decoder does, with sizes in place of
 //! numbers. What is computed again changes no byte of the result, so the plan is free to choose it.
 
+mod device;
 mod pass;
 mod shelves;
 
@@ -19,10 +20,13 @@ pub(crate) const HEAD_ROWS: usize = 256;
 /// Code and stacks that training is the first to touch, and memory that the allocator keeps back.
 const SLACK: u64 = 16 << 20;
 
-/// Whether what is predicted here is what the device does: the CPU is, unless everything goes through
-/// candle's autograd.
+/// The driver's context, the libraries' kernels and work space, and what a pool cannot use for its gaps.
+const DEVICE_SLACK: u64 = 1 << 30;
+
+/// Whether what is predicted here is what the device does: that of the CPU and of CUDA devices, unless everything goes
+/// through candle's autograd.
 pub fn is_predictable(device: &Device) -> bool {
-    device.is_cpu() && !reference()
+    (device.is_cpu() || device.is_cuda()) && !reference()
 }
 
 /// The largest micro-batch of a run.
@@ -71,6 +75,8 @@ pub struct TrainingShape {
     dropout: bool,
     /// Whether activations wait for the backward pass as bf16.
     rounds: bool,
+    /// Whether the model is on a CUDA device, whose memory is then what counts.
+    pub on_device: bool,
     /// The base.
     pub weights: WeightShape,
     /// The largest micro-batch.
@@ -169,6 +175,7 @@ impl TrainingShape {
             ranks: ranks.collect::<Result<_>>()?,
             dropout: lora.lora_dropout > 0.0,
             rounds: weights.dtype == DType::BF16 || weights.quantize.is_some(),
+            on_device: false,
             weights,
             batch,
             threads: rayon::current_num_threads(),
@@ -217,6 +224,9 @@ impl TrainingShape {
 
     /// The memory of a run that computes so many blocks again.
     fn estimate(&self, recomputed: usize) -> MemoryEstimate {
+        if self.on_device {
+            return self.estimate_on_device(recomputed);
+        }
         let (quantised, dense) = match self.weights.quantize {
             Some(quantize) => {
                 (quantize.bytes(self.block_parameters), self.parameters - self.block_parameters)
@@ -251,6 +261,21 @@ impl TrainingShape {
             adapters: 3 * adapters,
             activations: pass.kept,
             temporary: temporary + pass.held - pass.kept,
+        }
+    }
+
+    /// The same on a CUDA device: nothing is mapped, nothing waits rounded, and loading holds one matrix on the host.
+    fn estimate_on_device(&self, recomputed: usize) -> MemoryEstimate {
+        let (adapters, pass) = (self.adapter_bytes(), device::simulate(self, recomputed));
+        let weights = self.parameters * self.weights.dtype.size_in_bytes() as u64;
+        MemoryEstimate {
+            process: DEVICE_SLACK,
+            weights,
+            mapped: 0,
+            loading: 0,
+            adapters: 3 * adapters,
+            activations: pass.kept,
+            temporary: adapters + pass.peak - pass.kept,
         }
     }
 
