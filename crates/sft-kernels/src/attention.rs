@@ -149,8 +149,7 @@ impl CausalAttention {
         let [mut dq, mut dk, mut dv] = values.map(|input| vec![0.0; input.len()]);
         let gradients = [&mut dq[..], &mut dk[..], &mut dv[..]];
         attention_backward(&self.shape, values, dys.values()?, gradients, None)?;
-        let tensor =
-            |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
         Ok([tensor(dq, inputs[0])?, tensor(dk, inputs[1])?, tensor(dv, inputs[2])?])
     }
 }

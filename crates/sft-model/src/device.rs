@@ -91,7 +91,8 @@ impl Decoder {
 impl Block {
     /// Everything up to the gate and the input of the feed-forward layer. `x` is `[T, D]`.
     fn kept(&self, x: &Tensor, ctx: &Context<'_>) -> Result<Kept> {
-        let project = |projection: &Projection, x: &Tensor| projection.forward_untracked(x, ctx.mode);
+        let project =
+            |projection: &Projection, x: &Tensor| projection.forward_untracked(x, ctx.mode);
         let heads = |projection: &Projection, x: &Tensor| {
             let y = project(projection, x)?;
             let (tokens, width) = y.dims2()?;
@@ -102,8 +103,7 @@ impl Block {
         drop(h);
         let mut raw = None;
         if let Some([q_norm, k_norm]) = &self.qk_norm {
-            let normed =
-                [rms_norm(&q, q_norm, self.eps)?, rms_norm(&k, k_norm, self.eps)?];
+            let normed = [rms_norm(&q, q_norm, self.eps)?, rms_norm(&k, k_norm, self.eps)?];
             raw = Some([q, k]);
             [q, k] = normed;
         }

@@ -359,8 +359,18 @@ fn the_passes_written_by_hand_are_those_of_autograd() {
                 for passes in [Passes::Fast, Passes::Tensors] {
                     let fast = run(passes);
                     let what = format!("{} {passes:?} {:?}", golden.name, batch.targets);
-                    assert!((fast.0 / exact.0 - 1.0).abs() < 1e-6, "{what}: {} {}", fast.0, exact.0);
-                    assert!((fast.1 / exact.1 - 1.0).abs() < 1e-6, "{what}: {} {}", fast.1, exact.1);
+                    assert!(
+                        (fast.0 / exact.0 - 1.0).abs() < 1e-6,
+                        "{what}: {} {}",
+                        fast.0,
+                        exact.0
+                    );
+                    assert!(
+                        (fast.1 / exact.1 - 1.0).abs() < 1e-6,
+                        "{what}: {} {}",
+                        fast.1,
+                        exact.1
+                    );
                     assert_within(&what, &fast.2, &exact.2, 1e-4);
                     let names = |gradients: &Gradients| -> Vec<String> {
                         gradients.iter().map(|(name, _)| name.to_owned()).collect()

@@ -8,7 +8,9 @@ use std::{collections::HashMap, fs, path::Path};
 use candle_core::{DType, Device, Tensor, safetensors};
 use sft_kernels::matmul::Quantised;
 use sft_lora::peft::load_adapter;
-use sft_model::{Decoder, Gradients, ModelDir, Packed, Passes, Recompute, TrainPass, runtime::Quantize};
+use sft_model::{
+    Decoder, Gradients, ModelDir, Packed, Passes, Recompute, TrainPass, runtime::Quantize,
+};
 
 use norms::{gap, values};
 

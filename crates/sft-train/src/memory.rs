@@ -6,7 +6,7 @@ use std::str::FromStr;
 use candle_core::{DType, Device};
 use sft_dataset::Example;
 use sft_model::ModelDir;
-use sft_model::memory::{MemoryPlan, TrainingShape, is_predictable};
+use sft_model::memory::{MemoryPlan, Place, TrainingShape, is_predictable};
 use sft_model::runtime::{Quantize, free_memory};
 use sft_trainer::largest_batch;
 
@@ -77,13 +77,16 @@ pub(crate) fn plan(
     let given = settings.memory_budget;
     if !is_predictable(device) || examples.is_empty() {
         if given.is_some() {
-            console::note("memory_budget has no effect: only a run on the CPU or on CUDA is planned");
+            console::note(
+                "memory_budget has no effect: only a run on the CPU or on CUDA is planned",
+            );
         }
         return Ok(None);
     }
     let process = system::resident();
-    let on_device = !device.is_cpu();
-    let run = Run { settings, folder, examples, process, on_device };
+    let place = if device.is_cpu() { Place::Host } else { Place::Device };
+    let on_device = place == Place::Device;
+    let run = Run { settings, folder, examples, process, place };
     let free = || {
         if on_device { free_memory(device) } else { system::free().map(|free| free + process) }
     };
@@ -171,7 +174,7 @@ struct Run<'a> {
     folder: &'a ModelDir,
     examples: &'a [Example],
     process: u64,
-    on_device: bool,
+    place: Place,
 }
 
 /// A way of holding the base, and the flag that asks for it.
@@ -190,7 +193,7 @@ impl Run<'_> {
         let batch = largest_batch(self.examples, batch_size);
         let mut shape = TrainingShape::new(config, lora, weights, batch)?;
         shape.process = self.process;
-        shape.on_device = self.on_device;
+        shape.place = self.place;
         Ok(shape)
     }
 
@@ -210,7 +213,7 @@ impl Run<'_> {
             Base { flag: "--quantize nf4", dtype: DType::BF16, quantize: Some(Quantize::Nf4) },
         ];
         let size = |base: Base| (base.quantize.is_none(), base.dtype.size_in_bytes());
-        let possible = |other: &Base| !(self.on_device && other.quantize.is_some());
+        let possible = |other: &Base| !(self.place == Place::Device && other.quantize.is_some());
         let smaller =
             smaller.into_iter().filter(|other| size(*other) < size(base) && possible(other));
         let mut remedies: Vec<String> = self.smaller_batch(base, budget)?.into_iter().collect();

@@ -94,7 +94,11 @@ pub(crate) fn swiglu_backward(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result
 
 /// The losses of the rows, f32 `[n]`. Where the gradient is asked for, `logits` `[n, V]`, which must be nobody else's,
 /// become it.
-pub(crate) fn cross_entropy(logits: &Tensor, labels: &[u32], with_gradient: bool) -> Result<Tensor> {
+pub(crate) fn cross_entropy(
+    logits: &Tensor,
+    labels: &[u32],
+    with_gradient: bool,
+) -> Result<Tensor> {
     let (count, vocab) = logits.dims2()?;
     let device = logits.device().as_cuda_device()?;
     let labels = Tensor::new(labels, logits.device())?;

@@ -104,12 +104,12 @@ impl Walk<'_> {
             layers.iter().map(|&layer| self.gradients(index, layer)).max().unwrap_or_default()
         };
         let moments = [
-            2 * inner + layers(&[DOWN]),             // inner, dinner
-            4 * inner,                               // and dgate, dup
+            2 * inner + layers(&[DOWN]),                  // inner, dinner
+            4 * inner,                                    // and dgate, dup
             2 * inner + 3 * hidden + layers(&[GATE, UP]), // dgate, dup, h, dh twice
-            2 * hidden + 2 * q + layers(&[O]),       // dmid, dattended, its delta
-            2 * hidden + 3 * q + 4 * k,              // dq, dk, dv, rotated back
-            4 * hidden + q + 2 * k + layers(&[Q, K, V]), // h, dh twice
+            2 * hidden + 2 * q + layers(&[O]),            // dmid, dattended, its delta
+            2 * hidden + 3 * q + 4 * k,                   // dq, dk, dv, rotated back
+            4 * hidden + q + 2 * k + layers(&[Q, K, V]),  // h, dh twice
         ];
         let most = moments.into_iter().max().unwrap_or_default();
         self.take(most);

@@ -55,6 +55,15 @@ pub struct WeightShape {
     pub stored_quantised: bool,
 }
 
+/// Where a model is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the memory of the program.
+    Host,
+    /// In that of a CUDA device.
+    Device,
+}
+
 /// Everything that the memory of a training run depends on, but for the number of blocks that are
 /// computed again.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,8 +84,8 @@ pub struct TrainingShape {
     dropout: bool,
     /// Whether activations wait for the backward pass as bf16.
     rounds: bool,
-    /// Whether the model is on a CUDA device, whose memory is then what counts.
-    pub on_device: bool,
+    /// Whose memory counts.
+    pub place: Place,
     /// The base.
     pub weights: WeightShape,
     /// The largest micro-batch.
@@ -175,7 +184,7 @@ impl TrainingShape {
             ranks: ranks.collect::<Result<_>>()?,
             dropout: lora.lora_dropout > 0.0,
             rounds: weights.dtype == DType::BF16 || weights.quantize.is_some(),
-            on_device: false,
+            place: Place::Host,
             weights,
             batch,
             threads: rayon::current_num_threads(),
@@ -224,7 +233,7 @@ impl TrainingShape {
 
     /// The memory of a run that computes so many blocks again.
     fn estimate(&self, recomputed: usize) -> MemoryEstimate {
-        if self.on_device {
+        if self.place == Place::Device {
             return self.estimate_on_device(recomputed);
         }
         let (quantised, dense) = match self.weights.quantize {

@@ -35,6 +35,26 @@ fn more_memory_never_computes_more_again() {
 }
 
 #[test]
+fn a_device_has_a_plan_of_its_own() {
+    let mut shape = shape();
+    shape.place = Place::Device;
+    let (most, least) = (shape.plan_of(0).estimate, shape.least());
+    assert_eq!((most.mapped, most.loading), (0, 0));
+    assert!(most.weights > 0 && most.process > 0 && least < most.training());
+    let plan = shape.plan(most.training() - 1, false).unwrap();
+    assert_eq!(plan.recomputed, 1);
+    assert_eq!(shape.plan(least - 1, false), None);
+    let wide = most.activations;
+    shape.weights.dtype = DType::BF16;
+    let narrow = shape.plan_of(0).estimate.activations;
+    // All but the sums of the exponentials is half as large.
+    assert!(
+        (wide as f64 * 0.5..wide as f64 * 0.53).contains(&(narrow as f64)),
+        "{narrow} of {wide}"
+    );
+}
+
+#[test]
 fn matrices_in_their_files_take_no_memory_of_their_own() {
     let mut shape = shape();
     let mapped = shape.plan_of(0).estimate;
