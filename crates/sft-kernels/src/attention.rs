@@ -100,6 +100,11 @@ impl Attended {
         Ok(Self { op, inputs, out })
     }
 
+    /// Queries, keys and values.
+    pub fn inputs(&self) -> &[Tensor; 3] {
+        &self.inputs
+    }
+
     /// The result, `[Tq, H, head_dim]`.
     pub fn out(&self) -> &Tensor {
         &self.out

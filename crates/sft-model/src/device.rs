@@ -184,3 +184,64 @@ impl Block {
         Ok(Some((dmid + rms_norm_backward(x, &self.input_norm, self.eps, &dh)?)?))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use candle_core::{DType, Device};
+    use sft_lora::LoraConfig;
+
+    use super::*;
+    use crate::{
+        ModelDir, Packed, Passes,
+        memory::{BatchShape, Place, TrainingShape},
+        projection::Mode,
+    };
+
+    #[test]
+    fn what_a_block_keeps_is_what_the_plan_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let shape = sft_fixtures::LlamaShape {
+            hidden_size: 48,
+            num_attention_heads: 6,
+            num_key_value_heads: 2,
+            head_dim: 12,
+            ..Default::default()
+        };
+        shape.write(folder.path(), 1).unwrap();
+        let dir = ModelDir::open(folder.path()).unwrap();
+        let mut decoder = Decoder::load(&dir, DType::F32, &Device::Cpu).unwrap();
+        decoder.add_lora(&LoraConfig::default(), 1).unwrap();
+        decoder.set_passes(Passes::Tensors);
+        if !decoder.on_tensors() {
+            return; // SFT_KERNELS=reference: no operation has a backward of its own
+        }
+
+        let (ids, positions) = ([5, 6, 7, 8, 9], [0, 1, 2, 0, 1]);
+        let input =
+            Packed { ids: &ids, positions: &positions, cu_seqlens: &[0, 3, 5], example: &[0, 1] };
+        let rotary = &decoder.rotary;
+        let (cos, sin) = rotary.angles(&positions, DType::F32, &Device::Cpu).unwrap();
+        let mode = Mode::Train(None);
+        let ctx = Context { cos: &cos, sin: &sin, cu_seqlens: input.cu_seqlens, mode };
+        let x = decoder.embed(input.ids).unwrap();
+        let kept = decoder.blocks[0].kept(&x, &ctx).unwrap();
+        let tensors = kept.attended.inputs().iter().chain([
+            kept.attended.out(),
+            &kept.mid,
+            &kept.gate,
+            &kept.up,
+        ]);
+        let bytes = |tensor: &Tensor| 4 * tensor.elem_count() as u64;
+        // And the sums of the exponentials, which the CPU computes again.
+        let found = tensors.map(bytes).sum::<u64>() + bytes(&x) + 4 * 5 * 6;
+
+        let batch = BatchShape { tokens: 5, targets: 2, longest: 3 };
+        let weights = dir.weight_shape(DType::F32).unwrap();
+        let lora = LoraConfig::default();
+        let mut plan = TrainingShape::new(dir.config(), &lora, weights, batch).unwrap();
+        plan.place = Place::Device;
+        let kept_by = |recomputed| plan.plan_of(recomputed).estimate.activations;
+        assert_eq!(kept_by(0) - kept_by(1) + bytes(&x), found);
+    }
+}
