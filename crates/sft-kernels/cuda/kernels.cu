@@ -5,4 +5,5 @@
 #include "lora.cu"
 #include "norm.cu"
 #include "rope.cu"
+#include "squares.cu"
 #include "swiglu.cu"

@@ -9,7 +9,7 @@ use crate::cpu::AttentionShape;
 /// One argument of a kernel.
 #[derive(Clone, Copy, Debug)]
 pub enum Arg<B> {
-    /// A buffer, of numbers of the kernel's type or of f32 or u32, as the kernel says.
+    /// A buffer, of numbers of the kernel's type or of f32, f64 or u32, as the kernel says.
     Buffer(B),
     /// No buffer.
     Null,
@@ -150,12 +150,48 @@ pub fn cross_entropy<B>(
     call(kind.entry("cross_entropy"), [rows as u32, 1, 1], 1024, args)
 }
 
-/// Buffers, flat and in f32: parameters, gradients, their running means, those of their squares.
-///
-/// Scalars: decay, step size, root correction, `1 - beta1`, `beta2`, `1 - beta2`, eps.
-pub fn adamw<B>(buffers: [B; 4], count: usize, scalars: [f32; 7]) -> Call<B> {
-    let rest = [Arg::Size(count as u64)].into_iter().chain(scalars.map(Arg::F32));
+/// The scalars of one step of AdamW.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamWScalars {
+    /// What gradients are multiplied with first.
+    pub factor: f32,
+    /// What parameters are multiplied with: `1 - lr * weight_decay`.
+    pub decay: f32,
+    /// `lr / (1 - beta1^step)`
+    pub step_size: f32,
+    /// `sqrt(1 - beta2^step)`
+    pub root_correction: f32,
+    /// `1 - beta1`
+    pub rest1: f32,
+    /// `beta2`
+    pub beta2: f32,
+    /// `1 - beta2`
+    pub rest2: f32,
+    /// Added to the root.
+    pub eps: f32,
+}
+
+/// Buffers, flat and in f32: a parameter, its gradient, the running means of the gradient and of its square.
+pub fn adamw<B>(buffers: [B; 4], count: usize, scalars: &AdamWScalars) -> Call<B> {
+    let AdamWScalars { factor, decay, step_size, root_correction, .. } = *scalars;
+    let AdamWScalars { rest1, beta2, rest2, eps, .. } = *scalars;
+    let floats = [factor, decay, step_size, root_correction, rest1, beta2, rest2, eps];
+    let rest = [Arg::Size(count as u64)].into_iter().chain(floats.map(Arg::F32));
     call("adamw".into(), blocks(count), THREADS, args(buffers, rest))
+}
+
+/// Numbers whose squares one block sums.
+const SQUARES: usize = 4096;
+
+/// Parts whose sums [`sum_of_squares`] leaves one after another.
+pub fn parts_of_squares(count: usize) -> usize {
+    count.div_ceil(SQUARES)
+}
+
+/// Buffers: x f32, and for each of [`parts_of_squares`] the sum of its squares, f64.
+pub fn sum_of_squares<B>(buffers: [B; 2], count: usize) -> Call<B> {
+    let args = args(buffers, [Arg::Size(count as u64), Arg::U32(SQUARES as u32)]);
+    call("sum_of_squares".into(), [parts_of_squares(count) as u32, 1, 1], THREADS, args)
 }
 
 /// The dropout of a LoRA layer's input.

@@ -37,7 +37,7 @@ pub use attention::{Attended, AttentionSpec, causal_attention};
 pub use cpu::Dropout;
 pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
 #[cfg(feature = "cuda")]
-pub use cuda::{free_memory, open_cuda};
+pub use cuda::{adamw, free_memory, open_cuda, optimizer_takes, sums_of_squares};
 pub use dropout::{DropoutStream, Rows};
 pub use frozen::{FrozenWeight, LockedWeight};
 pub use frozen_linear::frozen_linear;

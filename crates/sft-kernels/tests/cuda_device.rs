@@ -8,8 +8,9 @@ mod common;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use common::random;
 use sft_kernels::{
-    AttentionSpec, Dropout, DropoutStream, FrozenWeight, LoraOperands, Rows, causal_attention,
-    frozen_linear, linear_cross_entropy, lora_linear, rms_norm, rope, swiglu,
+    AttentionSpec, Dropout, DropoutStream, FrozenWeight, LoraOperands, Rows, adamw,
+    causal_attention, frozen_linear, launch::AdamWScalars, linear_cross_entropy, lora_linear,
+    rms_norm, rope, sums_of_squares, swiglu,
 };
 
 /// The first device, if there is one.
@@ -170,4 +171,60 @@ fn cross_entropy_in_chunks() {
             near("cross_entropy", &found.dhidden.unwrap(), exact.dhidden.as_ref().unwrap(), bound);
         }
     }
+}
+
+fn numbers(t: &Tensor) -> Vec<f32> {
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn adamw_in_place() {
+    let Some(device) = gpu() else { return };
+    let scalars = AdamWScalars {
+        factor: 0.37,
+        decay: 0.998,
+        step_size: 1e-3,
+        root_correction: 0.7,
+        rest1: 0.1,
+        beta2: 0.999,
+        rest2: 0.002,
+        eps: 1e-8,
+    };
+    let AdamWScalars { factor, decay, step_size, root_correction, rest1, beta2, rest2, eps } =
+        scalars;
+    for shape in [[1, 1], [5, 7], [16, 11008]] {
+        let there = |t: &Tensor| t.to_dtype(DType::F32).unwrap().to_device(&device).unwrap();
+        let var = |t: &Tensor| Var::from_tensor(&there(t)).unwrap();
+        let [p, g, m] = [1, 2, 3].map(|stream| random(stream, &shape));
+        let (p, g, m, v) = (var(&p), there(&g), var(&m), var(&m.sqr().unwrap()));
+        let before = [p.as_tensor(), &g, m.as_tensor(), v.as_tensor()].map(numbers);
+        adamw(&p, &g, [&m, &v], &scalars).unwrap();
+        let after = [p.as_tensor(), m.as_tensor(), v.as_tensor()].map(numbers);
+        for i in 0..before[0].len() {
+            let [p, g, m, v] = before.each_ref().map(|values| values[i]);
+            let g = g * factor;
+            let m = m + rest1 * (g - m);
+            let v = v * beta2 + rest2 * g * g;
+            let p = p * decay - step_size * m / (v.sqrt() / root_correction + eps);
+            assert_eq!(after.each_ref().map(|values| values[i]), [p, m, v]);
+        }
+        let other = there(&random(2, &[3, 3]));
+        adamw(&p, &other, [&m, &v], &scalars).unwrap_err();
+    }
+}
+
+#[test]
+fn squares_of_several_tensors() {
+    let Some(device) = gpu() else { return };
+    let there = |t: Tensor| t.to_dtype(DType::F32).unwrap().to_device(&device).unwrap();
+    let shapes = [[16, 4096], [1, 1], [5, 821], [64, 64]];
+    let tensors = shapes.map(|shape| there((random(1, &shape) * 1e25).unwrap()));
+    let sums = sums_of_squares(&tensors.each_ref()).unwrap();
+    assert_eq!(sums.len(), tensors.len());
+    for (sum, tensor) in sums.iter().zip(&tensors) {
+        let exact: f64 = numbers(tensor).iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        assert!((sum / exact - 1.0).abs() < 1e-12, "{sum} for {exact}");
+    }
+    assert_eq!(sums, sums_of_squares(&tensors.each_ref()).unwrap());
+    sums_of_squares(&[&tensors[0].to_dtype(DType::BF16).unwrap()]).unwrap_err();
 }

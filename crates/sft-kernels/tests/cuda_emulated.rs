@@ -20,7 +20,7 @@ use half::{bf16, f16};
 use sft_kernels::{
     AttentionSpec, Dropout, DropoutStream, FrozenWeight, LoraOperands, Rows, causal_attention,
     cpu::AttentionShape,
-    launch::{self, Arg, Borders, Call, DropoutArgs, Kind, Low},
+    launch::{self, AdamWScalars, Arg, Borders, Call, DropoutArgs, Kind, Low},
     linear_cross_entropy, lora_linear, rms_norm, rope, swiglu,
 };
 
@@ -77,6 +77,7 @@ fn bytes(tensor: &Tensor) -> Vec<u8> {
             flat.to_vec1::<bf16>().unwrap().iter().flat_map(|x| x.to_le_bytes()).collect()
         }
         DType::F16 => flat.to_vec1::<f16>().unwrap().iter().flat_map(|x| x.to_le_bytes()).collect(),
+        DType::F64 => flat.to_vec1::<f64>().unwrap().iter().flat_map(|x| x.to_le_bytes()).collect(),
         DType::U32 => flat.to_vec1::<u32>().unwrap().iter().flat_map(|x| x.to_le_bytes()).collect(),
         other => panic!("{other:?}"),
     }
@@ -409,16 +410,58 @@ fn adamw_moves_as_on_the_cpu() {
     let count = 300;
     let [p, g, m] = [1, 2, 3].map(|stream| input(Kind::F32, stream, &[count]));
     let v = m.sqr().unwrap();
-    let scalars @ [decay, step, root, rest1, beta2, rest2, eps] =
-        [0.999, 1e-3, 0.7, 0.1, 0.999, 0.001, 1e-8f32];
+    let scalars = AdamWScalars {
+        factor: 0.37,
+        decay: 0.998,
+        step_size: 1e-3,
+        root_correction: 0.7,
+        rest1: 0.1,
+        beta2: 0.999,
+        rest2: 0.002,
+        eps: 1e-8,
+    };
     let [found_p, found_m, found_v] =
-        last(emulate(launch::adamw([&p, &g, &m, &v], count, scalars)), [0, 2, 3]);
+        last(emulate(launch::adamw([&p, &g, &m, &v], count, &scalars)), [0, 2, 3]);
     let numbers = |t: &Tensor| t.to_vec1::<f32>().unwrap();
+    let AdamWScalars { factor, decay, step_size, root_correction, rest1, beta2, rest2, eps } =
+        scalars;
     for i in 0..count {
         let (p, g, m, v) = (numbers(&p)[i], numbers(&g)[i], numbers(&m)[i], numbers(&v)[i]);
+        let g = g * factor;
         let m = m + rest1 * (g - m);
         let v = v * beta2 + rest2 * g * g;
-        let p = p * decay - step * m / (v.sqrt() / root + eps);
+        let p = p * decay - step_size * m / (v.sqrt() / root_correction + eps);
         assert_eq!((numbers(&found_p)[i], numbers(&found_m)[i], numbers(&found_v)[i]), (p, m, v));
+    }
+}
+
+#[test]
+fn squares_are_summed_in_parts() {
+    if emulator().is_none() {
+        return;
+    }
+    // Squares that f32 cannot hold: too large and too small.
+    for (count, size) in [(1, 1e25), (300, 1e-25), (4096, 1e25), (4097, 1e-25), (9000, 1e25)] {
+        let x = (input(Kind::F32, 1, &[count]) * size).unwrap();
+        let parts = room(DType::F64, &[launch::parts_of_squares(count)]);
+        let [parts] = last(emulate(launch::sum_of_squares([&x, &parts], count)), [1]);
+        let parts: Vec<f64> = parts.to_vec1().unwrap();
+        let x: Vec<f32> = x.to_vec1().unwrap();
+        let shares: Vec<&[f32]> = x.chunks(4096).collect();
+        assert_eq!(parts.len(), shares.len());
+        for (part, share) in parts.iter().zip(shares) {
+            let exact: f64 = share.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+            assert!((part / exact - 1.0).abs() < 1e-14, "{count}: {part} for {exact}");
+        }
+    }
+    for bad in [f32::NAN, f32::INFINITY] {
+        let mut values = vec![1.0; 5000];
+        values[4500] = bad;
+        let x = Tensor::from_vec(values, 5000, &Device::Cpu).unwrap();
+        let parts = room(DType::F64, &[2]);
+        let [parts] = last(emulate(launch::sum_of_squares([&x, &parts], 5000)), [1]);
+        let parts: Vec<f64> = parts.to_vec1().unwrap();
+        assert_eq!(parts[0], 4096.0);
+        assert!(!parts[1].is_finite());
     }
 }

@@ -15,7 +15,7 @@ const EPS: f64 = 1e-8;
 /// 0.999, eps 1e-8 outside the root, bias correction from step 1, decay `p *= 1 - lr * wd` before the update.
 ///
 /// It computes on the host, each parameter on one thread: the same bytes on every device and with any number of
-/// threads.
+/// threads. Parameters of an NVIDIA GPU are moved there instead; this is then what a checkpoint saves.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AdamW {
     /// Steps taken; skipped ones do not count.
@@ -72,32 +72,41 @@ impl AdamW {
 }
 
 /// The scalars of one step.
-struct Update {
-    decay: f32,
-    step_size: f32,
-    root_correction: f32,
+pub(crate) struct Update {
+    pub(crate) decay: f32,
+    pub(crate) step_size: f32,
+    pub(crate) root_correction: f32,
+    /// `1 - beta1`
+    pub(crate) rest1: f32,
+    pub(crate) beta2: f32,
+    /// `1 - beta2`
+    pub(crate) rest2: f32,
+    pub(crate) eps: f32,
 }
 
 impl Update {
-    fn new(step: u64, lr: f64, weight_decay: f64) -> Self {
+    pub(crate) fn new(step: u64, lr: f64, weight_decay: f64) -> Self {
         let correction = |beta: f64| 1.0 - beta.powf(step as f64);
         Self {
             decay: (1.0 - lr * weight_decay) as f32,
             step_size: (lr / correction(BETA1)) as f32,
             root_correction: correction(BETA2).sqrt() as f32,
+            rest1: (1.0 - BETA1) as f32,
+            beta2: BETA2 as f32,
+            rest2: (1.0 - BETA2) as f32,
+            eps: EPS as f32,
         }
     }
 
     fn apply(&self, values: &mut [f32], gradient: &[f32], moments: &mut Moments) {
-        let (rest1, beta2, rest2, eps) =
-            ((1.0 - BETA1) as f32, BETA2 as f32, (1.0 - BETA2) as f32, EPS as f32);
+        let Self { decay, step_size, root_correction, rest1, beta2, rest2, eps } = *self;
         let state = moments.exp_avg.iter_mut().zip(&mut moments.exp_avg_sq);
         for ((p, &g), (m, v)) in values.iter_mut().zip(gradient).zip(state) {
-            *p *= self.decay;
+            *p *= decay;
             *m += rest1 * (g - *m);
             *v = *v * beta2 + rest2 * g * g;
-            let denominator = v.sqrt() / self.root_correction + eps;
-            *p -= self.step_size * *m / denominator;
+            let denominator = v.sqrt() / root_correction + eps;
+            *p -= step_size * *m / denominator;
         }
     }
 }

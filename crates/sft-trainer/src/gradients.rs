@@ -8,25 +8,35 @@ use sft_model::Gradients;
 
 use crate::TrainError;
 
+/// Whether every trainable parameter has a gradient.
+///
+/// # Errors
+/// [`TrainError::MissingGradient`] naming every parameter that has none: its connection with the loss is cut,
+/// and it would silently never learn.
+pub(crate) fn require_all(
+    gradients: &Gradients,
+    parameters: &BTreeMap<String, Var>,
+) -> Result<(), TrainError> {
+    let names = parameters.keys().filter(|name| gradients.get(name).is_none());
+    let names: Vec<_> = names.cloned().collect();
+    if names.is_empty() { Ok(()) } else { Err(TrainError::MissingGradient { names }) }
+}
+
+/// `min(1, max_norm / (norm + 1e-6))`, as in `torch.nn.utils.clip_grad_norm_`; 1 where `max_norm` is 0.
+pub(crate) fn clip_factor(norm: f64, max_norm: f64) -> f64 {
+    if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 }
+}
+
 /// Flat f32 gradients by parameter name. Iteration is in name order, which fixes the order of every sum.
 #[derive(Debug)]
 pub(crate) struct FlatGradients(BTreeMap<String, Vec<f32>>);
 
 impl FlatGradients {
-    /// Brings the gradient of every trainable parameter to the host.
-    ///
-    /// # Errors
-    /// [`TrainError::MissingGradient`] naming every parameter that has none: its connection with the loss is cut,
-    /// and it would silently never learn.
+    /// Brings the gradients of the trainable parameters to the host.
     pub(crate) fn collect(
         mut gradients: Gradients,
         parameters: &BTreeMap<String, Var>,
     ) -> Result<Self, TrainError> {
-        let names = parameters.keys().filter(|name| gradients.get(name).is_none());
-        let names: Vec<_> = names.cloned().collect();
-        if !names.is_empty() {
-            return Err(TrainError::MissingGradient { names });
-        }
         let mut flat = BTreeMap::new();
         for name in parameters.keys() {
             // Taken out: the two forms are not there at one time for more than one parameter.
@@ -51,11 +61,10 @@ impl FlatGradients {
         sums.iter().sum::<f64>().sqrt() // in name order, whoever computed them
     }
 
-    /// Scales all gradients by `min(1, max_norm / (norm + 1e-6))`, as `torch.nn.utils.clip_grad_norm_`;
-    /// `max_norm` 0 leaves them alone.
+    /// Scales all gradients by their [`clip_factor`].
     pub(crate) fn clip(&mut self, norm: f64, max_norm: f64) {
-        let factor = (max_norm / (norm + 1e-6)).min(1.0) as f32;
-        if max_norm > 0.0 && factor < 1.0 {
+        let factor = clip_factor(norm, max_norm) as f32;
+        if factor < 1.0 {
             self.0.par_iter_mut().for_each(|(_, g)| g.iter_mut().for_each(|g| *g *= factor));
         }
     }

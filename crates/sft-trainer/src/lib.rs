@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod adamw;
+#[cfg(feature = "cuda")]
+mod adamw_cuda;
 mod artifacts;
 mod checkpoint;
 mod config;
@@ -17,6 +19,7 @@ mod gradients;
 mod lock;
 mod memory;
 mod metrics;
+mod optimizer;
 mod outcome;
 mod plan;
 mod progress;

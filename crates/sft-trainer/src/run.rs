@@ -14,6 +14,7 @@ use crate::error::Difference;
 use crate::files::{self, Context};
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
+use crate::optimizer::{Optimizer, place};
 use crate::progress::Progress;
 use crate::run_dir::{FINAL_MODEL, RUN_CONFIG, RunDir, STATS};
 use crate::run_state::check_place;
@@ -35,7 +36,7 @@ pub(crate) struct Run<'a> {
     /// Whether run_config.toml is to be replaced with the next checkpoint.
     config_is_new: bool,
     pub(crate) progress: Progress,
-    pub(crate) adamw: AdamW,
+    pub(crate) optimizer: Box<dyn Optimizer>,
     pub(crate) metrics: Metrics,
 }
 
@@ -66,6 +67,7 @@ impl<'a> Run<'a> {
                 (state.progress, adamw, Some(path))
             }
         };
+        let optimizer = place(adamw, &trainer.parameters)?;
         let metrics = Metrics::open(dir.work(), progress.step)?;
         if resumed_from.is_none() {
             // Last: metrics and settings together mark the directory as a run's.
@@ -75,7 +77,8 @@ impl<'a> Run<'a> {
         let data_files = trainer.data_files.clone();
         // What was allowed to change is the run's own from the first checkpoint on that knows of it.
         let config_is_new = changed;
-        let mut run = Self { dir, observer, data_files, config_is_new, progress, adamw, metrics };
+        let mut run =
+            Self { dir, observer, data_files, config_is_new, progress, optimizer, metrics };
         run.remove_later_checkpoints()?;
         let directory = run.dir.work().to_owned();
         run.emit(&Event::RunStarted {
@@ -142,11 +145,12 @@ impl<'a> Run<'a> {
     fn write_checkpoint(&self, trainer: &Trainer, name: Name) -> Result<PathBuf, TrainError> {
         // The lines up to here must outlive a power cut that the checkpoint outlives.
         self.metrics.sync()?;
+        let adamw = self.optimizer.state()?;
         let contents = Contents {
             artifacts: &trainer.artifacts,
             peft: &trainer.peft,
             parameters: &trainer.parameters,
-            adamw: &self.adamw,
+            adamw: &adamw,
             progress: &self.progress,
             run: &trainer.fingerprint,
         };

@@ -9,14 +9,15 @@ use sft_dataset::{Batch, Example, Permutation};
 use sft_kernels::DropoutStream;
 use sft_lora::peft::PeftConfig;
 use sft_model::memory::{BatchShape, MemoryPlan};
-use sft_model::{Decoder, Gradients, Packed, Recompute, TrainPass};
+use sft_model::{Decoder, Gradients, LossSum, Packed, Recompute, TrainPass};
 
 use crate::artifacts::Artifacts;
 use crate::checkpoint::Name;
 use crate::fingerprint::{self, Fingerprint};
-use crate::gradients::FlatGradients;
+use crate::gradients::require_all;
 use crate::memory::largest_batch;
 use crate::metrics::EvalRecord;
+use crate::optimizer::Step;
 use crate::progress::{Evaluation, Progress};
 use crate::run::Run;
 use crate::run_dir::RunDir;
@@ -215,30 +216,27 @@ impl Trainer {
         let window = self.accumulate(steps_done)?;
         let learning_rate = self.schedule.learning_rate(steps_done);
 
-        let mut gradients = FlatGradients::collect(window.gradients, &self.parameters)?;
-        gradients.divide(window.targets);
-        let grad_norm = gradients.global_norm();
-        let skipped = !(window.nll.is_finite() && grad_norm.is_finite());
-        if !skipped {
-            gradients.clip(grad_norm, self.config.max_grad_norm);
-            run.adamw.step(&self.parameters, &gradients, learning_rate)?;
-        }
+        require_all(&window.gradients, &self.parameters)?;
+        let loss = window.loss;
+        let step = Step { loss, max_norm: self.config.max_grad_norm, learning_rate };
+        let grad_norm = run.optimizer.advance(step, &self.parameters, window.gradients)?;
+        let skipped = !step.counts(grad_norm);
 
         let seconds = started.elapsed().as_secs_f64();
         let record = StepRecord {
             step: steps_done + 1,
             epoch: self.plan.epoch(steps_done) + 1,
-            loss: window.nll / window.targets as f64,
+            loss: loss.nll / loss.targets as f64,
             grad_norm,
             learning_rate,
             tokens: window.tokens,
-            target_tokens: window.targets,
+            target_tokens: loss.targets,
             seconds,
             tokens_per_s: window.tokens as f64 / seconds,
             peak_memory_mb: memory::peak_memory_mb(),
             skipped,
         };
-        run.progress.stepped(&record, window.nll);
+        run.progress.stepped(&record, loss.nll);
         run.metrics.append(&record)?;
         run.emit(&Event::Step(record));
         if skipped {
@@ -267,8 +265,8 @@ impl Trainer {
                 &pass,
                 &mut window.gradients,
             )?;
-            window.nll += loss.nll;
-            window.targets += loss.targets;
+            window.loss.nll += loss.nll;
+            window.loss.targets += loss.targets;
             window.tokens += batch.tokens();
         }
         Ok(window)
@@ -361,8 +359,7 @@ impl Trainer {
 /// Sums over the micro-batches of a window.
 #[derive(Default)]
 struct Window {
-    nll: f64,
-    targets: usize,
+    loss: LossSum,
     tokens: usize,
     gradients: Gradients,
 }

@@ -17,12 +17,21 @@ use sft_trainer::{
     Trainer,
 };
 
-struct Steps(Vec<StepRecord>);
+/// The steps so far; after `stop_after` of them the flag is set.
+#[derive(Default)]
+struct Steps {
+    records: Vec<StepRecord>,
+    stop_after: Option<usize>,
+    stop: StopFlag,
+}
 
 impl Observer for Steps {
     fn event(&mut self, event: &Event<'_>) {
         if let Event::Step(record) = event {
-            self.0.push(*record);
+            self.records.push(*record);
+            if self.stop_after == Some(record.step) {
+                self.stop.set();
+            }
         }
     }
 }
@@ -40,19 +49,24 @@ fn examples(golden: &HashMap<String, Tensor>) -> Vec<Example> {
     integers("cu_seqlens").windows(2).enumerate().map(sequence).collect()
 }
 
-/// Trains on the golden sequences, all three in each step.
+/// Trains on the golden sequences, all three in each step, and stops and resumes after some of the steps.
 fn run(
     name: &str,
     batch_size: usize,
     gradient_accumulation_steps: usize,
-) -> (HashMap<String, Tensor>, Steps) {
+    stops: &[usize],
+) -> (HashMap<String, Tensor>, Vec<StepRecord>) {
     let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/golden");
     let source = std::env::var_os("SFT_GOLDEN").map_or_else(here, PathBuf::from).join(name);
     let device = std::env::var("SFT_TEST_DEVICE")
         .map_or(Device::Cpu, |name| name.parse::<DeviceChoice>().unwrap().open().unwrap());
     let golden = safetensors::load(source.join("golden.safetensors"), &Device::Cpu).unwrap();
-    let mut model = Decoder::load(&ModelDir::open(&source).unwrap(), DType::F32, &device).unwrap();
-    model.load_lora(&load_adapter(&source.join("adapter"), &Device::Cpu).unwrap()).unwrap();
+    let model = || {
+        let mut model =
+            Decoder::load(&ModelDir::open(&source).unwrap(), DType::F32, &device).unwrap();
+        model.load_lora(&load_adapter(&source.join("adapter"), &Device::Cpu).unwrap()).unwrap();
+        model
+    };
 
     let config = TrainConfig {
         max_steps: Some(10),
@@ -87,20 +101,26 @@ fn run(
         },
         run_config_toml: String::new(),
     };
-    let mut steps = Steps(vec![]);
-    let mut trainer = Trainer::new(config, model, examples(&golden), vec![], files).unwrap();
-    let outcome = trainer.run(ResumeFrom::Fresh, &mut steps, &StopFlag::new()).unwrap();
-    assert!(matches!(outcome, Outcome::Completed { .. }));
-    (golden, steps)
+    let (mut steps, mut resume) = (Steps::default(), ResumeFrom::Fresh);
+    for stop_after in stops.iter().copied().map(Some).chain([None]) {
+        (steps.stop_after, steps.stop) = (stop_after, StopFlag::new());
+        let (config, files) = (config.clone(), files.clone());
+        let mut trainer = Trainer::new(config, model(), examples(&golden), vec![], files).unwrap();
+        let stop = steps.stop.clone();
+        let outcome = trainer.run(resume, &mut steps, &stop).unwrap();
+        assert_eq!(matches!(outcome, Outcome::Completed { .. }), stop_after.is_none());
+        resume = ResumeFrom::Auto;
+    }
+    (golden, steps.records)
 }
 
-fn assert_steps(name: &str, batch_size: usize, accumulation: usize) {
-    let (golden, steps) = run(name, batch_size, accumulation);
+fn assert_steps(name: &str, batch_size: usize, accumulation: usize, stops: &[usize]) {
+    let (golden, steps) = run(name, batch_size, accumulation, stops);
     let expected = |key: &str| golden[key].to_vec1::<f64>().unwrap();
     let (losses, norms) = (expected("steps.loss"), expected("steps.grad_norm"));
     let rates = expected("steps.learning_rate");
-    assert_eq!(steps.0.len(), 10);
-    for (i, step) in steps.0.iter().enumerate() {
+    assert_eq!(steps.len(), 10);
+    for (i, step) in steps.iter().enumerate() {
         let what = format!("{name} {batch_size}x{accumulation} step {}", i + 1);
         assert_eq!(
             (step.step, step.tokens, step.target_tokens, step.skipped),
@@ -126,13 +146,19 @@ fn assert_steps(name: &str, batch_size: usize, accumulation: usize) {
 #[test]
 fn ten_steps_of_each_architecture() {
     for name in ["llama2", "llama31", "llama32", "mistral", "llama_bias", "qwen2", "qwen3"] {
-        assert_steps(name, 3, 1);
+        assert_steps(name, 3, 1, &[]);
     }
 }
 
 /// The loss of a step is weighted by tokens over the whole window, however it is cut into micro-batches.
 #[test]
 fn ten_steps_with_accumulation() {
-    assert_steps("llama32", 1, 3);
-    assert_steps("mistral", 2, 2); // windows of 2 + 1 sequences
+    assert_steps("llama32", 1, 3, &[]);
+    assert_steps("mistral", 2, 2, &[]); // windows of 2 + 1 sequences
+}
+
+/// A checkpoint brings the moments back, wherever they were.
+#[test]
+fn ten_steps_with_two_resumes() {
+    assert_steps("llama2", 3, 1, &[3, 7]);
 }

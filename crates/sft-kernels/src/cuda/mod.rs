@@ -4,6 +4,7 @@
 mod attention;
 mod lora;
 mod open;
+mod optimizer;
 mod rows;
 mod uploads;
 
@@ -21,6 +22,7 @@ use candle_core::{
 pub(crate) use attention::{Attended, attention, attention_backward, attention_takes};
 pub(crate) use lora::{Adapter, Rows, lora, lora_backward, lora_takes};
 pub use open::{free_memory, open_cuda};
+pub use optimizer::{adamw, optimizer_takes, sums_of_squares};
 pub(crate) use rows::{
     cross_entropy, rms_norm, rms_norm_backward, rope, rope_back, swiglu, swiglu_backward,
 };
@@ -89,6 +91,7 @@ impl<'a> View<'a> {
             CudaStorageSlice::F32(slice) => at(slice, self.offset),
             CudaStorageSlice::BF16(slice) => at(slice, self.offset),
             CudaStorageSlice::F16(slice) => at(slice, self.offset),
+            CudaStorageSlice::F64(slice) => at(slice, self.offset),
             CudaStorageSlice::U32(slice) => at(slice, self.offset),
             _ => bail!("no CUDA kernel takes {:?}", self.storage.dtype()),
         })
@@ -129,6 +132,7 @@ fn empty(device: &CudaDevice, dtype: DType, count: usize) -> Result<CudaStorage>
         DType::F32 => of::<f32>(device, count),
         DType::BF16 => of::<half::bf16>(device, count),
         DType::F16 => of::<half::f16>(device, count),
+        DType::F64 => of::<f64>(device, count),
         _ => bail!("no CUDA kernel computes in {dtype:?}"),
     }
 }

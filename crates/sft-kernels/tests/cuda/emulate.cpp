@@ -83,6 +83,7 @@ int main(int count, char **words) {
       EACH(attention), EACH(attention_delta), EACH(attention_dq), EACH(attention_dkv),
       EACH(lora_down), EACH(lora_up), EACH(lora_gradient),
       {"sum_of_parts", kernel(sum_of_parts)}, {"adamw", kernel(adamw)},
+      {"sum_of_squares", kernel(sum_of_squares)},
   };
   const auto found = kernels.find(words[1]);
   if (found == kernels.end()) return fprintf(stderr, "no kernel %s\n", words[1]), 2;
