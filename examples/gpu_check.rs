@@ -14,7 +14,11 @@ use candle_core::{DType, Device, Tensor, Var};
 use sft::{
     kernels::FrozenWeight,
     lora::{LoraConfig, LoraLinear},
-    model::{Decoder, Gradients, ModelConfig, Packed, Recompute, TrainPass, runtime::DeviceChoice},
+    model::{
+        Decoder, Gradients, ModelConfig, Packed, Recompute, TrainPass,
+        memory::{BatchShape, Place, TrainingShape, WeightShape},
+        runtime::DeviceChoice,
+    },
 };
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -71,7 +75,7 @@ fn main() -> Outcome<()> {
 
     let config = llama_2_7b(layers);
     let mut model = Decoder::random(&config, dtype, &device)?;
-    model.add_lora(&LoraConfig { r: 16, lora_alpha: 32.0, ..LoraConfig::default() }, 42)?;
+    model.add_lora(&adapters(), 42)?;
     // The embedding is looked up, and only a fifth of the tokens meets the head.
     let embedding = (config.vocab_size * config.hidden_size) as f64;
     let parameters = model.total_parameters() as f64 - 1.8 * embedding;
@@ -80,10 +84,11 @@ fn main() -> Outcome<()> {
     );
     for sequences in batches {
         for recompute in [Recompute::None, Recompute::All] {
+            let memory = predicted(&config, dtype, sequences, length, recompute)?;
             match train(&model, sequences, length, steps, recompute) {
                 Ok(speed) => println!(
-                    "training, batch {sequences} x {length}, {recompute:?}: {speed:.0} tokens/s, {:.1} % of the matmul \
-                     rate (4N a token; what is computed again does not count)",
+                    "training, batch {sequences} x {length}, {recompute:?} (on a GPU {memory:.1} GB predicted): \
+                     {speed:.0} tokens/s, {:.1} % of the matmul rate (4N a token; what is computed again does not count)",
                     100.0 * 4.0 * parameters * speed / rate
                 ),
                 Err(error) => {
@@ -95,6 +100,11 @@ fn main() -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// Those of the training runs.
+fn adapters() -> LoraConfig {
+    LoraConfig { r: 16, lora_alpha: 32.0, ..LoraConfig::default() }
 }
 
 /// Runs between two looks at the clock.
@@ -186,6 +196,29 @@ fn llama_2_7b(layers: usize) -> ModelConfig {
         eos_token_ids: vec![2],
         quantization: None,
     }
+}
+
+/// The most memory in GB that the planner expects a GPU to need.
+fn predicted(
+    config: &ModelConfig,
+    dtype: DType,
+    sequences: usize,
+    length: usize,
+    recompute: Recompute,
+) -> Outcome<f64> {
+    let weights = WeightShape {
+        dtype,
+        file_bytes: 0,
+        can_map: false,
+        quantize: None,
+        stored_quantised: false,
+    };
+    let targets = sequences * (length / 5);
+    let batch = BatchShape { tokens: sequences * length, targets, longest: length };
+    let mut shape = TrainingShape::new(config, &adapters(), weights, batch)?;
+    shape.place = Place::Device;
+    let recomputed = if recompute == Recompute::None { 0 } else { shape.blocks() };
+    Ok(shape.plan_of(recomputed).estimate.peak() as f64 / 1e9)
 }
 
 /// Tokens a second of forward and backward passes; a fifth of each sequence is targets.
