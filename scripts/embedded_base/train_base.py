@@ -24,19 +24,23 @@ import pretraining
 
 VOCAB, SEQUENCE = 4096, 512
 BOS, EOS = 0, 1
-# A capital that begins a word is a mark and the small letter, so that "Appendicitis." and "appendicitis" share their pieces.
-# The mark stands before the word's space; SHIFT_JOINED says that there was none. Bytes that no note has.
-SHIFT, SHIFT_JOINED = "\x11", "\x12"
+# A word has the same pieces wherever it stands, in "Appendicitis." as in "appendicitis", at the start of a line as behind a
+# space: a mark, which no note has, stands before the word and says that it begins with a capital (BIG), or that there was no
+# space before it (SMALL_FIRST), or both (BIG_FIRST).
+BIG, BIG_FIRST, SMALL_FIRST = "\x11", "\x12", "\x13"
 LETTERS = string.ascii_uppercase
 
 
-def shifted():
-    """(normaliser, decoder) that take those capitals apart and put them together again."""
-    apart = [normalizers.Replace(Regex(f" {letter}(?=[a-z])"), f"{SHIFT} {letter.lower()}") for letter in LETTERS]
-    apart += [normalizers.Replace(Regex(f"(?<![A-Za-z ]){letter}(?=[a-z])"), f"{SHIFT_JOINED} {letter.lower()}") for letter in LETTERS]
-    together = [decoders.Replace(f"{SHIFT} {letter.lower()}", f" {letter}") for letter in LETTERS]
-    together += [decoders.Replace(f"{SHIFT_JOINED} {letter.lower()}", letter) for letter in LETTERS]
-    together += [decoders.Replace(mark, "") for mark in (SHIFT, SHIFT_JOINED)]
+def marked():
+    """(normaliser, decoder) that take words apart so and put them together again."""
+    apart, together = [], []
+    for mark, before, pattern in [(BIG, " ", " {}(?=[a-z])"), (BIG_FIRST, "", "(?<![A-Za-z ]){}(?=[a-z])"), (SMALL_FIRST, "", "(?<![^\\n]){}")]:
+        for big in LETTERS:
+            small = big.lower()
+            letter = small if mark == SMALL_FIRST else big
+            apart.append(normalizers.Replace(Regex(pattern.format(letter)), f"{mark} {small}"))
+            together.append(decoders.Replace(f"{mark} {small}", before + letter))
+    together += [decoders.Replace(mark, "") for mark in (BIG, BIG_FIRST, SMALL_FIRST)]
     return normalizers.Sequence(apart), decoders.Sequence([decoders.ByteLevel(), *together])
 
 
@@ -44,7 +48,7 @@ def train_tokenizer(seed, forbidden):
     rng = random.Random(f"tokenizer {seed}")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    tokenizer.normalizer, tokenizer.decoder = shifted()
+    tokenizer.normalizer, tokenizer.decoder = marked()
     texts = ["".join(text for text, _ in pretraining.document(rng, forbidden)) for _ in range(12000)]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=VOCAB, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet, show_progress=False))
@@ -108,6 +112,7 @@ def main():
 
     old = Tokenizer.from_file(str(args.init / "tokenizer.json")) if args.init else None
     tokenizer = old if old and not args.retokenise else train_tokenizer(args.seed, forbidden)
+    tokenizer.normalizer, tokenizer.decoder = marked()
     tokenizer.save(str(args.out / "tokenizer.json"))
     hidden, layers, intermediate, heads, kv = map(int, args.shape.split(","))
     config = LlamaConfig(vocab_size=VOCAB, hidden_size=hidden, intermediate_size=intermediate, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=kv,
