@@ -2,11 +2,12 @@
 
     cargo build --release
     pip install -r requirements.txt
-    python compare.py [--model DIR] [--csv ROWS.csv] [--dtypes f32,bf16] [--steps 10] [--repeats 3]
+    python compare.py [--model DIR] [--csv ROWS.csv] [--dtypes f32,bf16] [--steps 10] [--repeats 3] [--memory_share 0.2]
 
 Without --model a Llama of 124 M random parameters is made, without --csv the project's sample is used. Both programs start from
 one adapter and take the examples in the file's order, so that their losses can be compared step by step. Speed is the median
-over the repeats of tokens a second (real tokens, the first step left out). Leave the machine alone meanwhile: an OpenMP program
+over the repeats of tokens a second (real tokens, the first step left out). With --memory_share this program may take that share
+of the memory that PEFT took at most; else it takes what keeps most. Leave the machine alone meanwhile: an OpenMP program
 slows down several times beside any other load.
 """
 import argparse
@@ -35,12 +36,14 @@ def peer(args, dtype, init):
     return lines[:-1], lines[-1]["peak_mb"]
 
 
-def ours(args, dtype, init, work):
+def ours(args, dtype, init, work, budget):
     out = pathlib.Path(tempfile.mkdtemp(dir=work))
     command = [args.binary, "--model_name", args.model, "--train_csv", args.csv, "--val_split", "0", "--output_dir", out, "--device", "cpu",
                "--dtype", dtype, "--batch_size", str(args.batch), "--gradient_accumulation_steps", "1", "--max_length", str(args.max_length),
                "--max_steps", str(args.steps), "--learning_rate", "2e-4", "--lr_scheduler", "constant", "--warmup_ratio", "0", "--weight_decay", "0",
                "--lora_dropout", "0", "--no_shuffle", "--init_adapter", init]
+    if budget:
+        command += ["--memory_budget", f"{budget:.0f}MiB"]
     subprocess.run(command, check=True, capture_output=True, text=True)
     steps = [json.loads(line) for line in (out / "metrics.jsonl").open()]
     steps = [step for step in steps if "loss" in step]
@@ -56,6 +59,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--max_length", type=int, default=512)
+    parser.add_argument("--memory_share", type=float)
     parser.add_argument("--binary", default=str(ROOT / "target/release/sft-train"))
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
@@ -68,7 +72,10 @@ def main():
         print(f"{platform.processor() or platform.machine()}, batch {args.batch}, {args.steps} steps, median of {args.repeats}")
         print(f"{'':6}{'PEFT':>12}{'this':>12}{'ratio':>8}   {'PEFT':>10}{'this':>10}{'share':>8}   largest difference of a loss")
         for dtype in args.dtypes.split(","):
-            runs = [(peer(args, dtype, init), ours(args, dtype, init, work)) for _ in range(args.repeats)]
+            runs = []
+            for _ in range(args.repeats):
+                other = peer(args, dtype, init)
+                runs.append((other, ours(args, dtype, init, work, other[1] * (args.memory_share or 0))))
             speeds = [statistics.median(speed(run[side][0]) for run in runs) for side in (0, 1)]
             peaks = [statistics.median(run[side][1] for run in runs) for side in (0, 1)]
             pairs = [(a, b) for p, o in runs for a, b in zip(p[0], o[0], strict=True)]

@@ -205,7 +205,7 @@ def symptom(rng, odd, sided=None):
         if item.term in lex.SYMPTOM_SHORT and rng.random() < 0.15:
             item.said = rng.choice(lex.SYMPTOM_SHORT[item.term])
     if rng.random() < 0.3:
-        item.quality = rng.choice(lex.SEVERITIES) if rng.random() > odd * 0.3 else rng.choice(REAL["adjectives"] + ["on and off"] * 40 + ["ongoing", "mild to moderate", "very bad"] * 10)
+        item.quality = rng.choice(lex.SEVERITIES) if rng.random() > odd * 0.3 else rng.choice(REAL["adjectives"])
         item.forms = []
     return item
 
@@ -241,10 +241,7 @@ def vital(rng, known=None):
         joint = ""
     bare = bare or not unit
     said = rng.choice(short) if short and rng.random() < 0.5 else name
-    value = value if bare else f"{value}{joint}{unit}"
-    if wide and (name in ("heart rate", "pulse") and rng.random() < 0.3 or rng.random() < 0.02):
-        value += rng.choice([" and irregular", " and irregular", " and regular", " and rising", " and stable", " irregular", " regular"])
-    return Item("vital", name, details=[value], said=said if said != name else "")
+    return Item("vital", name, details=[value if bare else f"{value}{joint}{unit}"], said=said if said != name else "")
 
 
 def lab(rng, known=None, odd=0.0):
@@ -793,11 +790,8 @@ def upper_first(text):
 
 def aside(rng, wide):
     """Words that belong to no finding."""
-    if not wide or rng.random() < 0.55:
+    if not wide or rng.random() < 0.65:
         return rng.choice(fr.ASIDES)
-    if rng.random() < 0.4:   # what somebody else has, or what the visit is for
-        ill = f"{rng.choice(lex.RELATIVES)} {rng.choice(['has', 'had', 'has', 'also has', 'died of', 'was treated for', 'with', 'takes tablets for'])} {term(rng, lex.DIAGNOSES, 0.3)}"
-        return ill if rng.random() < 0.6 else rng.choice(fr.VISITS)
     words = {"N": "nouns", "A": "adjectives", "V": "verbs"}
     text = rng.choice(fr.ODD_ASIDES)
     text = re.sub(r"\bNs\b", lambda _: plural(rng.choice(REAL["nouns"])), text)

@@ -867,26 +867,6 @@ driving advice given
 fit note issued
 """)
 # N: a noun of the word list, with an article of its own where needed; A: an adjective.
-VISITS = lines("""
-here for a check
-here for BP check
-here for a blood pressure check
-here for results
-here for review
-here for a medication review
-routine review
-annual review
-diabetes review
-asthma review
-follow-up visit
-post-op check
-seen on the ward round
-here with questions about the tablets
-telephone review
-review in a fortnight
-review in six weeks
-repeat bloods in a month
-""")
 ODD_ASIDES = lines("""
 after moving the N
 after lifting a N

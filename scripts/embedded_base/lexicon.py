@@ -223,7 +223,7 @@ SEVERITIES = words("severe, mild, moderate, intermittent, persistent, worsening,
 PEOPLE = words("""
 man, woman, male, female, lady, gentleman, patient, retired teacher, office worker, student, farmer, nurse, builder
 """)
-RELATIVES = words("mother, father, brother, sister, grandmother, aunt, uncle")
+ILL_RELATIVES = words("mother, father, brother, sister, grandmother, aunt, uncle")
 
 # Symptoms put together from parts.
 WHEN = words("""

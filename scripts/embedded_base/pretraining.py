@@ -145,23 +145,6 @@ def section(rng, groups, note):
     return "\n".join(lines)
 
 
-# What hurried notes say in place of the word that a summary has; the pronoun is a man's or a woman's.
-REWORDED = [(re.compile(rf"(?<!no )(?<!any )(?<!or )(?<!and )(?<!not )(?<!denies )\b(?:{said})\b", re.I), put) for said, put in [
-    ("loss of appetite", ["off {} food", "not eating", "off food"]), ("fatigue", ["tired all the time", "always tired"]), ("tiredness", ["tired all the time", "feeling tired"]),
-    ("low mood", ["feeling low", "feels down"]), ("insomnia", ["sleeping badly", "not sleeping"]), ("poor sleep", ["sleeping badly", "sleeps poorly"]),
-    ("known asthma", ["asthmatic", "known asthmatic"]), ("known epilepsy", ["epileptic", "known epileptic"]), ("known hypertension", ["hypertensive"]), ("known type 2 diabetes", ["type 2 diabetic"]),
-    ("shows", ["confirms", "suggests", "demonstrates"]), ("showed", ["confirmed", "found"]), ("on room air", ["on air"]), ("for (?:two|2) weeks", ["for a fortnight"]),
-]]
-
-
-def reworded(rng, note):
-    for pattern, put in REWORDED:
-        if rng.random() < 0.25:
-            text = rng.choice(put).format(rng.choice(["his", "her"]))
-            note = pattern.sub(lambda match: clinic.upper_first(text) if match.group()[0].isupper() else text, note)
-    return note
-
-
 def normalised(text):
     return re.sub(r"\W+", " ", text.lower()).strip()
 
@@ -176,7 +159,7 @@ def document(rng, forbidden=frozenset()):
             for item in [i for g in groups if g.kind in ("diagnosis", "history", "procedure") for i in g.items if not i.side and not i.forms and " the " not in i.term]:
                 if rng.random() < 0.08:   # any of them may have a side
                     item.side = rng.choice(["left", "right"])
-            note = reworded(rng, clinic.note(rng, groups, wide=True))
+            note = clinic.note(rng, groups, wide=True)
             if normalised(note) not in forbidden:
                 break
         start = rng.choice(["", "", heading(rng, rng.choice(PLACES)), heading(rng, rng.choice(PLACES))])

@@ -12,43 +12,24 @@ import math
 import pathlib
 import platform
 import random
-import string
 import time
 
 import torch
 import transformers
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import pretraining
 
 VOCAB, SEQUENCE = 4096, 512
 BOS, EOS = 0, 1
-# A word has the same pieces wherever it stands, in "Appendicitis." as in "appendicitis", at the start of a line as behind a
-# space: a mark, which no note has, stands before the word and says that it begins with a capital (BIG), or that there was no
-# space before it (SMALL_FIRST), or both (BIG_FIRST).
-BIG, BIG_FIRST, SMALL_FIRST = "\x11", "\x12", "\x13"
-LETTERS = string.ascii_uppercase
-
-
-def marked():
-    """(normaliser, decoder) that take words apart so and put them together again."""
-    apart, together = [], []
-    for mark, before, pattern in [(BIG, " ", " {}(?=[a-z])"), (BIG_FIRST, "", "(?<![A-Za-z ]){}(?=[a-z])"), (SMALL_FIRST, "", "(?<![^\\n]){}")]:
-        for big in LETTERS:
-            small = big.lower()
-            letter = small if mark == SMALL_FIRST else big
-            apart.append(normalizers.Replace(Regex(pattern.format(letter)), f"{mark} {small}"))
-            together.append(decoders.Replace(f"{mark} {small}", before + letter))
-    together += [decoders.Replace(mark, "") for mark in (BIG, BIG_FIRST, SMALL_FIRST)]
-    return normalizers.Sequence(apart), decoders.Sequence([decoders.ByteLevel(), *together])
 
 
 def train_tokenizer(seed, forbidden):
     rng = random.Random(f"tokenizer {seed}")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    tokenizer.normalizer, tokenizer.decoder = marked()
+    tokenizer.decoder = decoders.ByteLevel()
     texts = ["".join(text for text, _ in pretraining.document(rng, forbidden)) for _ in range(12000)]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=VOCAB, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet, show_progress=False))
@@ -56,18 +37,8 @@ def train_tokenizer(seed, forbidden):
     return tokenizer
 
 
-def carried_over(model, old, new):
-    """The embedding for the pieces of another tokenizer: a piece both have keeps its row, another begins as the mean of its parts."""
-    rows, before = model.model.embed_tokens.weight.data, model.model.embed_tokens.weight.data.clone()
-    known = old.get_vocab()
-    for piece, at in new.get_vocab().items():
-        text = decoders.ByteLevel().decode([piece])
-        parts = [known[piece]] if piece in known else old.encode(text, add_special_tokens=False).ids
-        rows[at] = before[parts].mean(0) if parts else before.mean(0)
-
-
-def stream(tokenizer, seed, forbidden, note_weight, sequence):
-    """Rows of `sequence` + 1 ids with the weight of each as a target."""
+def stream(tokenizer, seed, forbidden, note_weight):
+    """Rows of SEQUENCE + 1 ids with the weight of each as a target."""
     rng = random.Random(f"text {seed}")
     ids, weights = [], []
     while True:
@@ -77,9 +48,9 @@ def stream(tokenizer, seed, forbidden, note_weight, sequence):
             ids += encoding.ids
             weights += [1.0 if restated else note_weight] * len(encoding.ids)
         ids.append(EOS), weights.append(1.0)
-        while len(ids) > sequence:
-            yield ids[:sequence + 1], weights[:sequence + 1]
-            ids, weights = ids[sequence:], weights[sequence:]
+        while len(ids) > SEQUENCE:
+            yield ids[:SEQUENCE + 1], weights[:SEQUENCE + 1]
+            ids, weights = ids[SEQUENCE:], weights[SEQUENCE:]
 
 
 def batch_of(rows, size):
@@ -97,8 +68,6 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--init", type=pathlib.Path, help="go on from the base in this folder, with its tokenizer, fresh optimizers and the text of --seed")
-    parser.add_argument("--retokenise", action="store_true", help="with --init: a new tokenizer, whose pieces take over the embedding")
-    parser.add_argument("--sequence", type=int, default=SEQUENCE, help="tokens of a row while training")
     parser.add_argument("--note_weight", type=float, default=0.25, help="of the notes' tokens in the loss; restated ones have 1")
     parser.add_argument("--stop", type=int, help="end after this many steps of the schedule")
     parser.add_argument("--flat", type=float, default=0.4, help="share of the steps before the rate falls")
@@ -110,9 +79,7 @@ def main():
     forbidden = {pretraining.normalised(row["clinical_note"]) for path in sorted(args.sample.glob("*.csv")) for row in csv.DictReader(path.open(encoding="utf-8"))}
     args.out.mkdir(parents=True, exist_ok=True)
 
-    old = Tokenizer.from_file(str(args.init / "tokenizer.json")) if args.init else None
-    tokenizer = old if old and not args.retokenise else train_tokenizer(args.seed, forbidden)
-    tokenizer.normalizer, tokenizer.decoder = marked()
+    tokenizer = Tokenizer.from_file(str(args.init / "tokenizer.json")) if args.init else train_tokenizer(args.seed, forbidden)
     tokenizer.save(str(args.out / "tokenizer.json"))
     hidden, layers, intermediate, heads, kv = map(int, args.shape.split(","))
     config = LlamaConfig(vocab_size=VOCAB, hidden_size=hidden, intermediate_size=intermediate, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=kv,
@@ -123,27 +90,20 @@ def main():
             parameter.data.mul_(1 / math.sqrt(2 * layers))
     if args.init:
         model = LlamaForCausalLM.from_pretrained(args.init, dtype=torch.float32)
-        if args.retokenise:
-            carried_over(model, old, tokenizer)
-
-    @torch.compile
-    def losses_of(ids):
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-        return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-
     total = sum(p.numel() for p in model.parameters())
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     optimizers = [torch.optim.Muon(matrices, lr=args.lr, momentum=0.95, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
                   torch.optim.AdamW(others, lr=args.lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)]
-    steps = int(args.tokens / (args.batch * args.sequence))
+    steps = int(args.tokens / (args.batch * SEQUENCE))
     print(f"{total} parameters, {steps} steps", flush=True)
-    rows, start, smooth = stream(tokenizer, args.seed, forbidden, args.note_weight, args.sequence), time.time(), None
+    rows, start, smooth = stream(tokenizer, args.seed, forbidden, args.note_weight), time.time(), None
     for step in range(steps):
         rate = min(1.0, (step + 1) / 60) * (1.0 if step < args.flat * steps else max(0.02, (steps - step) / ((1 - args.flat) * steps)))
         ids, weights = batch_of(rows, args.batch)
-        losses = losses_of(ids)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(input_ids=ids[:, :-1]).logits
+        losses = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
         wanted = weights[:, 1:].flatten()
         loss = (losses * wanted).sum() / wanted.sum()
         loss.backward()
@@ -156,7 +116,7 @@ def main():
         if step % 20 == 0 or step == steps - 1:
             restated = wanted == 1.0
             shown = (losses.detach()[restated].mean().item(), losses.detach()[~restated].mean().item())
-            print(f"step {step}/{steps} loss restated {shown[0]:.3f} notes {shown[1]:.3f} lr {args.lr * rate:.2e} {(step + 1) * args.batch * args.sequence / (time.time() - start):.0f} tok/s", flush=True)
+            print(f"step {step}/{steps} loss restated {shown[0]:.3f} notes {shown[1]:.3f} lr {args.lr * rate:.2e} {(step + 1) * args.batch * SEQUENCE / (time.time() - start):.0f} tok/s", flush=True)
         if (step + 1) % args.every == 0 or step == steps - 1 or step + 1 == args.stop:
             save(model, tokenizer, args.out)
         if step + 1 == args.stop:
@@ -176,7 +136,7 @@ def save(model, tokenizer, out):
 
 
 def provenance(args, total, steps, shown, seconds):
-    facts = {"parameters": total, "steps": steps, "tokens": steps * args.batch * args.sequence, "seed": args.seed, "batch": args.batch, "learning_rate": args.lr,
+    facts = {"parameters": total, "steps": steps, "tokens": steps * args.batch * SEQUENCE, "seed": args.seed, "batch": args.batch, "learning_rate": args.lr,
              "final_loss_restatements": round(shown[0], 4), "final_loss_notes": round(shown[1], 4), "seconds": round(seconds), "threads": args.threads,
              "python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__,
              "sha256": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(args.out.iterdir()) if p.suffix in (".json", ".safetensors") and p.name != "training.json"}}

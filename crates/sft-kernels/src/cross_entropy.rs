@@ -9,8 +9,8 @@ use crate::{
 
 /// Rows of logits that exist at one time.
 const CHUNK: usize = 256;
-/// The same where a product of so few rows would leave a device idle.
-const CHUNK_ON_GPU: usize = 2048;
+/// The same on a CUDA device, which a product of so few rows would leave idle.
+pub const LOGIT_ROWS_ON_DEVICE: usize = 2048;
 
 /// What [`linear_cross_entropy`] returns.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub fn linear_cross_entropy(
     }
     let (mut nll, mut losses) = (0.0, Vec::new());
     let mut grads = Vec::new();
-    let size = if hidden.device().is_cuda() { CHUNK_ON_GPU } else { CHUNK };
+    let size = if hidden.device().is_cuda() { LOGIT_ROWS_ON_DEVICE } else { CHUNK };
     for (i, labels) in labels.chunks(size).enumerate() {
         let rows = hidden.detach().narrow(0, i * size, labels.len())?.contiguous()?;
         let (chunk_loss, dlogits) = chunk(&rows, head, labels, with_gradient)?;
@@ -86,7 +86,7 @@ fn chunk(
 ) -> Result<(Loss, Option<Tensor>)> {
     let logits = head.forward(rows)?;
     #[cfg(feature = "cuda")]
-    if crate::cuda::takes(&[&logits]) {
+    if crate::cuda::takes_any_width(&[&logits]) {
         let losses = crate::cuda::cross_entropy(&logits, labels, with_gradient)?;
         return Ok((Loss::Rows(losses), with_gradient.then_some(logits)));
     }

@@ -35,7 +35,7 @@ mod threads;
 pub use allocator::Allocator;
 pub use attention::{Attended, AttentionSpec, causal_attention};
 pub use cpu::Dropout;
-pub use cross_entropy::{CrossEntropy, linear_cross_entropy};
+pub use cross_entropy::{CrossEntropy, LOGIT_ROWS_ON_DEVICE, linear_cross_entropy};
 #[cfg(feature = "cuda")]
 pub use cuda::{adamw, free_memory, open_cuda, optimizer_takes, sums_of_squares};
 pub use dropout::{DropoutStream, Rows};

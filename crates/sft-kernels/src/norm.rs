@@ -32,7 +32,8 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 /// # Errors
 /// When the tensors are not what [`crate::has_backward`] speaks of, or do not fit.
 pub fn rms_norm_backward(x: &Tensor, weight: &Tensor, eps: f64, dy: &Tensor) -> Result<Tensor> {
-    only_fused("rms_norm", &[x, weight, dy])?;
+    let tensors = [x, weight, dy];
+    only_fused(fused(&tensors), "rms_norm", &tensors)?;
     if weight.dims1()? != x.dim(D::Minus1)? || dy.shape() != x.shape() {
         bail!("a norm of {:?}, input {:?}, gradient {:?}", weight.shape(), x.shape(), dy.shape())
     }

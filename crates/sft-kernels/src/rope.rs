@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail}
 
 use crate::{
     cpu::{self, Locked, Turn, locked::slice},
-    fused::{fused, only_fused, ready},
+    fused::{fused_of_any_width, only_fused, ready},
 };
 
 /// Rotates the halves of each head: `[x1 cos - x2 sin, x2 cos + x1 sin]` (Su et al., 2021, in the
@@ -18,7 +18,7 @@ use crate::{
 /// # Errors
 /// When shapes or devices do not fit.
 pub fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
-    if fused(&[x, cos, sin]) {
+    if fused_of_any_width(&[x, cos, sin]) {
         return x.contiguous()?.apply_op1(angled(x, cos, sin)?);
     }
     composed(x, cos, sin)
@@ -29,7 +29,8 @@ pub fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When the tensors are not what [`crate::has_backward`] speaks of, or do not fit.
 pub fn rope_backward(dy: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
-    only_fused("rope", &[dy, cos, sin])?;
+    let tensors = [dy, cos, sin];
+    only_fused(fused_of_any_width(&tensors), "rope", &tensors)?;
     angled(dy, cos, sin)?.gradient(dy)
 }
 

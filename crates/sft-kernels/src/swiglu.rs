@@ -28,7 +28,8 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When the tensors are not what [`crate::has_backward`] speaks of, or do not fit.
 pub fn swiglu_backward(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result<[Tensor; 2]> {
-    only_fused("swiglu", &[gate, up, dy])?;
+    let tensors = [gate, up, dy];
+    only_fused(fused(&tensors), "swiglu", &tensors)?;
     if gate.shape() != up.shape() || gate.shape() != dy.shape() {
         bail!("a gate {:?}, input {:?}, gradient {:?}", gate.shape(), up.shape(), dy.shape())
     }

@@ -154,7 +154,8 @@ fn linear_layers_with_and_without_an_adapter() {
 #[test]
 fn cross_entropy_in_chunks() {
     let Some(device) = gpu() else { return };
-    for (rows, width, vocab) in [(7, 8, 37), (600, 16, 516)] {
+    // Some of an odd vocabulary, and more than two chunks.
+    for (rows, width, vocab) in [(7, 8, 37), (600, 16, 516), (4500, 8, 67)] {
         let hidden = (random(1, &[rows, width]) * 2.0).unwrap();
         let head = random(2, &[vocab, width]);
         let labels: Vec<u32> = (0..rows).map(|i| ((i * 31) % vocab) as u32).collect();

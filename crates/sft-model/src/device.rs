@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What a block's backward pass reads, beside its input.
-struct Kept {
+pub(crate) struct Kept {
     /// Queries and keys before their normalisation, where there is one.
     raw: Option<[Tensor; 2]>,
     /// Rotated queries and keys, values, and what became of them.
@@ -90,7 +90,7 @@ impl Decoder {
 
 impl Block {
     /// Everything up to the gate and the input of the feed-forward layer. `x` is `[T, D]`.
-    fn kept(&self, x: &Tensor, ctx: &Context<'_>) -> Result<Kept> {
+    pub(crate) fn kept(&self, x: &Tensor, ctx: &Context<'_>) -> Result<Kept> {
         let project =
             |projection: &Projection, x: &Tensor| projection.forward_untracked(x, ctx.mode);
         let heads = |projection: &Projection, x: &Tensor| {
@@ -122,14 +122,14 @@ impl Block {
     }
 
     /// The block's result, `[T, D]`.
-    fn finish_untracked(&self, kept: &Kept, ctx: &Context<'_>) -> Result<Tensor> {
+    pub(crate) fn finish_untracked(&self, kept: &Kept, ctx: &Context<'_>) -> Result<Tensor> {
         let inner = swiglu(&kept.gate, &kept.up)?;
         Ok((&kept.mid + self.down.forward_untracked(&inner, ctx.mode)?)?)
     }
 
     /// The gradients of `sum(y . dy)` for the input `x` `[T, D]`: those of the adapters are added to
     /// `grads`, that of the input is returned if `need_dx`.
-    fn backward_on_tensors(
+    pub(crate) fn backward_on_tensors(
         &self,
         dy: Tensor,
         x: &Tensor,
@@ -169,10 +169,10 @@ impl Block {
         let out = attended.out().flatten_from(1)?;
         let dout = back(&[(&self.o, &dmid)], &out, true)?.ok_or_else(missing)?;
         drop(out);
-        let [dq, dk, dv] = attended.backward(&dout.reshape(attended.out().shape())?)?;
+        let [mut dq, mut dk, dv] = attended.backward(&dout.reshape(attended.out().shape())?)?;
         drop((attended, dout));
-        let mut dq = rope_backward(&dq, ctx.cos, ctx.sin)?;
-        let mut dk = rope_backward(&dk, ctx.cos, ctx.sin)?;
+        dq = rope_backward(&dq, ctx.cos, ctx.sin)?;
+        dk = rope_backward(&dk, ctx.cos, ctx.sin)?;
         if let (Some([q_norm, k_norm]), Some([q, k])) = (&self.qk_norm, &raw) {
             dq = rms_norm_backward(q, q_norm, self.eps, &dq)?;
             dk = rms_norm_backward(k, k_norm, self.eps, &dk)?;

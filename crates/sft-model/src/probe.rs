@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use crate::{
-    Decoder, Gradients, LossSum, ModelError, Packed, Result,
+    Decoder, Gradients, LossSum, ModelError, Packed, Passes, Result,
     block::{Block, Context},
     projection::Mode,
 };
@@ -70,15 +70,22 @@ impl Probe<'_> {
         Ok(block.apply(x, &self.context(Mode::Eval))?)
     }
 
-    /// Block `index` as training runs it, forward from `x` and backward from `dy`, `[T, D]` each.
+    /// Block `index` as training on this device runs it where tensors pass between the blocks, forward from `x` and backward from `dy`, `[T, D]` each.
     ///
     /// # Errors
     /// As [`Probe::block`].
     pub fn block_backward(&self, index: usize, x: &Tensor, dy: &Tensor) -> Result<BlockPass> {
         let (block, ctx) = (self.at(index)?, self.context(Mode::Train(None)));
-        let (y, saved) = block.forward(x, &ctx, true, false)?;
         let mut gradients = Gradients::default();
-        let dx = block.backward(dy, saved, &ctx, &mut gradients)?;
+        let (y, dx) = if self.decoder.passes() == Passes::Tensors {
+            let kept = block.kept(x, &ctx)?;
+            let y = block.finish_untracked(&kept, &ctx)?;
+            let dx = block.backward_on_tensors(dy.clone(), x, kept, &ctx, true, &mut gradients)?;
+            (y, dx)
+        } else {
+            let (y, saved) = block.forward(x, &ctx, true, false)?;
+            (y, block.backward(dy, saved, &ctx, &mut gradients)?)
+        };
         let dx = dx.ok_or(ModelError::State("no gradient reaches the block's input"))?;
         Ok(BlockPass { y, dx, gradients })
     }

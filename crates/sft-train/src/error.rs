@@ -30,7 +30,7 @@ pub(crate) enum CliError {
         "training takes {needed}, more than {budget}, even with activations computed again; {remedy}"
     )]
     Memory { needed: String, budget: String, remedy: String },
-    #[error("the GPU's memory is full; {remedy}")]
+    #[error("the GPU's memory is full; {remedy}; to go on with --resume auto and such a change, add --allow_changes")]
     DeviceFull { remedy: String, source: Box<CliError> },
     #[error("fold {fold} of {folds} has no row that fits into --max_length; give fewer folds")]
     EmptyFold { fold: usize, folds: usize },
@@ -111,7 +111,8 @@ pub(crate) fn one_line(error: &dyn Error) -> String {
 
 /// Whether an error's line says that a GPU's memory is full, in the driver's words.
 pub(crate) fn is_full(line: &str) -> bool {
-    line.contains("CUDA_ERROR_OUT_OF_MEMORY")
+    let texts = ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED"];
+    texts.iter().any(|text| line.contains(text))
 }
 
 /// How we say it.
@@ -151,7 +152,7 @@ mod tests {
         let remedy = "what would fit: --batch_size 2".to_owned();
         let error = CliError::DeviceFull { remedy, source: Box::new(error) };
         let line = one_line(&error);
-        assert!(line.starts_with("the GPU's memory is full; what would fit: --batch_size 2: "));
+        assert!(line.starts_with("the GPU's memory is full; what would fit: --batch_size 2; to go on"));
         assert!(!line.contains("--max_length"), "{line}");
     }
 

@@ -75,10 +75,10 @@ pub(crate) fn plan(
     examples: &[Example],
 ) -> Result<Option<Planned>, CliError> {
     let given = settings.memory_budget;
-    if !is_predictable(device) || examples.is_empty() {
+    if !is_predictable(device, folder.config(), dtype) || examples.is_empty() {
         if given.is_some() {
             console::note(
-                "memory_budget has no effect: only a run on the CPU or on CUDA is planned",
+                "memory_budget has no effect: only runs on the CPU, and of usual shapes on CUDA, are planned",
             );
         }
         return Ok(None);
@@ -98,13 +98,13 @@ pub(crate) fn plan(
     let shape = run.shape(base, settings.train.batch_size)?;
     let all = settings.train.gradient_checkpointing;
     if let Some(plan) = shape.plan(budget.map_or(u64::MAX, |budget| budget.bytes), all) {
-        let rescue = on_device.then(|| run.rescue(base, &plan)).transpose()?;
+        let rescue = on_device.then(|| run.rescue(base, &plan, budget)).transpose()?;
         return Ok(Some(Planned { plan, budget, rescue }));
     }
     if on_device && given.is_none() {
         // The prediction errs on the large side there: the device has the last word.
         let plan = shape.plan_of(shape.blocks());
-        let rescue = run.rescue(base, &plan)?;
+        let rescue = run.rescue(base, &plan, budget)?;
         console::warning(format_args!(
             "training may take {}, more than the {} that the GPU has free, even with activations computed again; {rescue}",
             gb(plan.estimate.peak()),
@@ -152,9 +152,10 @@ impl Planned {
         } else {
             String::new()
         };
+        let rest = if self.rescue.is_some() { "libraries and gaps" } else { "program and data" };
         format!(
             "{} predicted{of}: weights {}{weights}, adapters and optimizer {}, activations {} ({recomputed} of {blocks} \
-             blocks recomputed), temporary {}, program and data {}{loading}",
+             blocks recomputed), temporary {}, {rest} {}{loading}",
             gb(estimate.peak()),
             part(estimate.weights + estimate.mapped),
             part(estimate.adapters),
@@ -198,12 +199,19 @@ impl Run<'_> {
     }
 
     /// What takes less than a plan that a device could not hold, by more than the prediction may be wrong.
-    fn rescue(&self, base: Base, plan: &MemoryPlan) -> Result<String, CliError> {
-        let less = self.remedy(base, (plan.estimate.peak() as f64 * SHARE_THAT_FITS) as u64)?;
-        if plan.recomputed == plan.blocks {
-            return Ok(less);
+    fn rescue(
+        &self,
+        base: Base,
+        plan: &MemoryPlan,
+        budget: Option<Budget>,
+    ) -> Result<String, CliError> {
+        let less = (plan.estimate.peak() as f64 * SHARE_THAT_FITS) as u64;
+        let room = budget.map_or(less, |budget| budget.bytes.min(less));
+        let again = self.least(base, self.settings.train.batch_size)?;
+        if plan.recomputed < plan.blocks && again <= room {
+            return Ok(format!("--gradient_checkpointing takes less ({})", gb(again)));
         }
-        Ok(format!("--gradient_checkpointing takes less; {less}"))
+        Ok(format!("{}; a smaller --max_length takes less, too", self.remedy(base, room)?))
     }
 
     /// What would fit.

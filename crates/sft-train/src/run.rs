@@ -175,11 +175,12 @@ pub(crate) fn run(flags: Flags, started: Instant) -> Result<u8, CliError> {
             plan: memory.as_ref().map(|memory| memory.plan),
             stop,
         };
-        return match (folds, budget) {
+        let code = match (folds, budget) {
             (Some(folds), _) => trials::cross_validate(&subject, model, folds),
             (None, Some(budget)) => trials::suggest(&subject, model, budget),
             (None, None) => Ok(0),
         };
+        return code.map_err(explain);
     }
     shape::encoded(&mut rows.shape, &train, &val);
     let data_files = std::mem::take(&mut rows.files);

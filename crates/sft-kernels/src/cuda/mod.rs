@@ -41,11 +41,14 @@ const SHARED: u32 = 48 << 10;
 
 /// Whether the kernels take these tensors: of one type, on a GPU, their rows read four numbers at a time, from an even start.
 pub(crate) fn takes(tensors: &[&Tensor]) -> bool {
+    let even = |tensor: &&Tensor| tensor.dims().last().is_some_and(|width| width % 4 == 0);
+    takes_any_width(tensors) && tensors.iter().all(even)
+}
+
+/// The same for kernels that read one number at a time.
+pub(crate) fn takes_any_width(tensors: &[&Tensor]) -> bool {
     let kind = |tensor: &&Tensor| Kind::of(tensor.dtype()).filter(|_| tensor.device().is_cuda());
-    let even = |tensor: &&Tensor| {
-        let width = tensor.dims().last().copied().unwrap_or(1);
-        width.is_multiple_of(4) && tensor.layout().start_offset().is_multiple_of(4)
-    };
+    let even = |tensor: &&Tensor| tensor.layout().start_offset().is_multiple_of(4);
     let first = tensors.first().and_then(kind);
     first.is_some()
         && tensors.iter().all(|tensor| kind(tensor) == first && even(tensor))

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::VecDeque};
 
 use candle_core::{Device, Result, Tensor};
 
-/// Lists that are remembered: the borders and the rows of a batch, and of the part of it that the last layer computes.
+/// Lists that are remembered: the borders and the rows of a batch, and those of the batch before.
 const REMEMBERED: usize = 4;
 
 thread_local! {
@@ -27,4 +27,24 @@ pub(super) fn uploaded(list: &[u32], device: &Device) -> Result<Tensor> {
         last.push_front((list.to_vec(), tensor.clone()));
         Ok(tensor)
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_uploaded_once_while_it_is_remembered() {
+        let device = Device::Cpu;
+        let list = |n: u32| -> Vec<u32> { (0..n).collect() };
+        let first = uploaded(&list(3), &device).unwrap();
+        assert_eq!(uploaded(&list(3), &device).unwrap().id(), first.id());
+        for n in 4..4 + REMEMBERED as u32 {
+            assert_eq!(uploaded(&list(n), &device).unwrap().to_vec1::<u32>().unwrap(), list(n));
+        }
+        let again = uploaded(&list(3), &device).unwrap();
+        assert_ne!(again.id(), first.id());
+        assert_eq!(again.to_vec1::<u32>().unwrap(), list(3));
+    }
 }

@@ -3,11 +3,11 @@
 //! It takes and gives back what `device.rs` does, in its order. A device's pool gives memory back at once, so what counts is what
 //! is in use at one time.
 
+use sft_kernels::LOGIT_ROWS_ON_DEVICE;
+
 use super::TrainingShape;
 use crate::modules::{DOWN, GATE, K, O, Q, UP, V};
 
-/// Rows of logits that exist at one time, as in the operation.
-const HEAD_ROWS: usize = 2048;
 /// Tokens whose sums of an adapter's gradient stand beside each other until they are added.
 const SHARE: usize = 64;
 
@@ -89,7 +89,7 @@ impl Walk<'_> {
     fn head(&mut self) {
         let targets = self.shape.batch.targets;
         let rows = |rows: usize, width: usize| rows as u64 * width as u64 * self.size;
-        let logits = rows(targets.min(HEAD_ROWS), self.shape.vocab);
+        let logits = rows(targets.min(LOGIT_ROWS_ON_DEVICE), self.shape.vocab);
         let all = logits + 4 * rows(targets, self.shape.hidden) + 2 * self.rows(self.shape.hidden);
         self.take(all);
         self.put(all);
@@ -105,7 +105,7 @@ impl Walk<'_> {
         };
         let moments = [
             2 * inner + layers(&[DOWN]),                  // inner, dinner
-            4 * inner,                                    // and dgate, dup
+            3 * inner,                                    // dinner, dgate, dup
             2 * inner + 3 * hidden + layers(&[GATE, UP]), // dgate, dup, h, dh twice
             2 * hidden + 2 * q + layers(&[O]),            // dmid, dattended, its delta
             2 * hidden + 3 * q + 4 * k,                   // dq, dk, dv, rotated back

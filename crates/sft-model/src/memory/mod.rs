@@ -8,7 +8,10 @@ mod pass;
 mod shelves;
 
 use candle_core::{DType, Device};
-use sft_kernels::matmul::{packs_activations, reference};
+use sft_kernels::{
+    has_backward,
+    matmul::{packs_activations, reference},
+};
 use sft_lora::LoraConfig;
 
 use crate::{ModelConfig, Recompute, Result, modules::MODULES, runtime::Quantize};
@@ -20,13 +23,21 @@ pub(crate) const HEAD_ROWS: usize = 256;
 /// Code and stacks that training is the first to touch, and memory that the allocator keeps back.
 const SLACK: u64 = 16 << 20;
 
-/// The driver's context, the libraries' kernels and work space, and what a pool cannot use for its gaps.
-const DEVICE_SLACK: u64 = 1 << 30;
+/// Kernels and work space of the libraries, and what a pool cannot use for its gaps. (The driver's context is there before
+/// anybody asks what is free.)
+const DEVICE_SLACK: u64 = 512 << 20;
 
-/// Whether what is predicted here is what the device does: that of the CPU and of CUDA devices, unless everything goes
+/// Whether what is predicted here is what the device does with this model, its base in `dtype`: not where the passes go
 /// through candle's autograd.
-pub fn is_predictable(device: &Device) -> bool {
-    (device.is_cpu() || device.is_cuda()) && !reference()
+pub fn is_predictable(device: &Device, config: &ModelConfig, dtype: DType) -> bool {
+    let heads = [config.num_attention_heads, config.num_key_value_heads];
+    let [queries, keys] = heads.map(|heads| heads * config.head_dim);
+    let widths = [config.hidden_size, config.intermediate_size, queries, keys];
+    match device {
+        Device::Cpu => !reference(),
+        Device::Cuda(_) => has_backward(device, dtype, &widths, config.head_dim),
+        Device::Metal(_) => false,
+    }
 }
 
 /// The largest micro-batch of a run.
@@ -273,7 +284,8 @@ impl TrainingShape {
         }
     }
 
-    /// The same on a CUDA device: nothing is mapped, nothing waits rounded, and loading holds one matrix on the host.
+    /// The same on a CUDA device: nothing is mapped, nothing waits rounded, and a matrix more than the weights, while they are
+    /// loaded, is less than what training takes.
     fn estimate_on_device(&self, recomputed: usize) -> MemoryEstimate {
         let (adapters, pass) = (self.adapter_bytes(), device::simulate(self, recomputed));
         let weights = self.parameters * self.weights.dtype.size_in_bytes() as u64;
