@@ -30,7 +30,9 @@ pub(crate) enum CliError {
         "training takes {needed}, more than {budget}, even with activations computed again; {remedy}"
     )]
     Memory { needed: String, budget: String, remedy: String },
-    #[error("the GPU's memory is full; {remedy}; to go on with --resume auto and such a change, add --allow_changes")]
+    #[error(
+        "the GPU's memory is full; {remedy}; to go on with --resume auto and such a change, add --allow_changes"
+    )]
     DeviceFull { remedy: String, source: Box<CliError> },
     #[error("fold {fold} of {folds} has no row that fits into --max_length; give fewer folds")]
     EmptyFold { fold: usize, folds: usize },
@@ -152,7 +154,9 @@ mod tests {
         let remedy = "what would fit: --batch_size 2".to_owned();
         let error = CliError::DeviceFull { remedy, source: Box::new(error) };
         let line = one_line(&error);
-        assert!(line.starts_with("the GPU's memory is full; what would fit: --batch_size 2; to go on"));
+        assert!(
+            line.starts_with("the GPU's memory is full; what would fit: --batch_size 2; to go on")
+        );
         assert!(!line.contains("--max_length"), "{line}");
     }
 

@@ -46,8 +46,7 @@ fn what_takes_less_than_a_full_device_fits_what_is_there() {
     let args = ["sft-train", "--model_name=embedded", "--train_csv=rows.csv", "--batch_size=8"];
     let matches = flags::command().try_get_matches_from(args).unwrap();
     let options = Flags::from_arg_matches(&matches).unwrap().options;
-    let settings =
-        Settings::resolve(vec![(Origin::Flag, options)], None, &mut Vec::new()).unwrap();
+    let settings = Settings::resolve(vec![(Origin::Flag, options)], None, &mut Vec::new()).unwrap();
     let example = Example { ids: vec![5; 60_000], first_target: 59_900, index: 0, line: 2 };
     let examples = vec![example; 8];
     let run = Run {
