@@ -12,6 +12,7 @@ use sft_lora::{LoraConfig, LoraLinear, peft::PeftAdapter};
 use crate::{
     ModelConfig, ModelDir, ModelError, Result,
     block::Block,
+    device,
     projection::{Mode, Projection},
     rotary::Rotary,
     runtime::Quantize,
@@ -417,11 +418,13 @@ impl Decoder {
 
     /// How the passes are computed.
     pub(crate) fn passes(&self) -> Passes {
-        let on_slices = self.device.is_cpu() && self.activation_dtype() == DType::F32;
+        let dtype = self.activation_dtype();
+        let on_slices = self.device.is_cpu() && dtype == DType::F32;
+        let on_tensors = || device::takes(&self.device, &self.config, dtype);
         match self.passes {
             _ if self.has_fault() => Passes::Autograd,
             Passes::Fast if on_slices => Passes::Fast,
-            Passes::Fast | Passes::Tensors if self.on_tensors() => Passes::Tensors,
+            Passes::Fast | Passes::Tensors if on_tensors() => Passes::Tensors,
             _ => Passes::Autograd,
         }
     }

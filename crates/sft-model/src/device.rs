@@ -4,14 +4,14 @@
 //! inputs, the gated activation) is not kept. Candle's autograd would keep every intermediate, and add a tensor of zeros to each
 //! first gradient.
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use sft_kernels::{
     Attended, AttentionSpec, has_backward, linear_cross_entropy, rms_norm, rms_norm_backward, rope,
     rope_backward, swiglu, swiglu_backward,
 };
 
 use crate::{
-    Decoder, Gradients, LossSum, ModelError, Result, TrainPass,
+    Decoder, Gradients, LossSum, ModelConfig, ModelError, Result, TrainPass,
     block::{Block, Context},
     projection::Projection,
 };
@@ -28,15 +28,15 @@ pub(crate) struct Kept {
     up: Tensor,
 }
 
-impl Decoder {
-    /// Whether these passes compute this model.
-    pub(crate) fn on_tensors(&self) -> bool {
-        let (config, types) = (self.config(), self.activation_dtype());
-        let widths = self.projections().map(|projection| projection.weight().out_features());
-        let widths: Vec<_> = widths.chain([config.hidden_size]).collect();
-        !self.has_fault() && has_backward(self.device(), types, &widths, config.head_dim)
-    }
+/// Whether these passes compute a model of this shape on this device, with activations of `dtype`.
+pub(crate) fn takes(device: &Device, config: &ModelConfig, dtype: DType) -> bool {
+    let heads = [config.num_attention_heads, config.num_key_value_heads];
+    let [queries, keys] = heads.map(|heads| heads * config.head_dim);
+    let widths = [config.hidden_size, config.intermediate_size, queries, keys];
+    has_backward(device, dtype, &widths, config.head_dim)
+}
 
+impl Decoder {
     /// The chain from the first adapted block on, forward and backward; `x` `[T, D]` is the first one's input.
     pub(crate) fn chain_on_tensors(
         &self,
@@ -188,7 +188,6 @@ impl Block {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use candle_core::{DType, Device};
     use sft_lora::LoraConfig;
 
     use super::*;
@@ -213,7 +212,7 @@ mod tests {
         let mut decoder = Decoder::load(&dir, DType::F32, &Device::Cpu).unwrap();
         decoder.add_lora(&LoraConfig::default(), 1).unwrap();
         decoder.set_passes(Passes::Tensors);
-        if !decoder.on_tensors() {
+        if decoder.passes() != Passes::Tensors {
             return; // SFT_KERNELS=reference: no operation has a backward of its own
         }
 

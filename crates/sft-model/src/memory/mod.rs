@@ -8,10 +8,7 @@ mod pass;
 mod shelves;
 
 use candle_core::{DType, Device};
-use sft_kernels::{
-    has_backward,
-    matmul::{packs_activations, reference},
-};
+use sft_kernels::matmul::{packs_activations, reference};
 use sft_lora::LoraConfig;
 
 use crate::{ModelConfig, Recompute, Result, modules::MODULES, runtime::Quantize};
@@ -30,12 +27,9 @@ const DEVICE_SLACK: u64 = 512 << 20;
 /// Whether what is predicted here is what the device does with this model, its base in `dtype`: not where the passes go
 /// through candle's autograd.
 pub fn is_predictable(device: &Device, config: &ModelConfig, dtype: DType) -> bool {
-    let heads = [config.num_attention_heads, config.num_key_value_heads];
-    let [queries, keys] = heads.map(|heads| heads * config.head_dim);
-    let widths = [config.hidden_size, config.intermediate_size, queries, keys];
     match device {
         Device::Cpu => !reference(),
-        Device::Cuda(_) => has_backward(device, dtype, &widths, config.head_dim),
+        Device::Cuda(_) => crate::device::takes(device, config, dtype),
         Device::Metal(_) => false,
     }
 }
